@@ -1,0 +1,108 @@
+"""Cuts the demo's song, and another song's audio beside it, from Debian's ``fretsonfire-songs-sectoid``.
+
+    python scripts/cut_demo_song.py [SONGS] [FIXTURES]
+
+SONGS is the package's folder of songs, FIXTURES the folder to write ``demo_song/`` and ``other_song.ogg`` to. The
+chart's offset is measured on the guitar's stem and printed.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from tabhero_hf.audio import load_audio
+from tabhero_hf.audio.beats import onset_strength
+from tabhero_hf.charts import Chart, Difficulty, Instrument, Note, TempoMap, Track, find_stems, read_song, write_song
+
+SONGS = Path("/usr/share/games/fretsonfire/data/songs/sectoid")
+FIXTURES = Path(__file__).parent.parent / "tests" / "fixtures"
+
+DEMO, DEMO_BARS = "Feelings", (0, 20)
+OTHER, OTHER_SECONDS = "Escape from chaosland", (120.0, 170.0)
+BEATS_PER_BAR = 4
+
+PEAK = 0.9
+FADE_SECONDS = 0.005
+MAX_LAG_SECONDS = 0.1
+OGG_QUALITY = 0.3
+
+
+def cut_chart(chart: Chart, start: int, end: int) -> Chart:
+    """The notes from tick ``start`` to ``end`` of a chart of one tempo, moved to tick 0."""
+    tracks = {}
+    for key, track in chart.tracks.items():
+        kept = [note for note in track.notes if start <= note.tick < end]
+        notes = tuple(
+            Note(note.tick - start, note.lanes, min(note.sustain, end - note.tick), note.kind) for note in kept
+        )
+        tracks[key] = Track(*key, notes)
+    tempo_map = TempoMap(chart.tempo_map.resolution, ((0, round(chart.tempo_map.tempos[0][1], 3)),))
+    return Chart(tempo_map, tracks, end_tick=end - start)
+
+
+def measure_offset(onsets: np.ndarray, guitar: np.ndarray, sampling_rate: int) -> float:
+    """Seconds, to the millisecond, by which to move charted onsets so that they meet the strongest onset strength."""
+    times, strength = onset_strength(guitar, sampling_rate)
+    lags = np.arange(-MAX_LAG_SECONDS, MAX_LAG_SECONDS, 0.001)
+    strengths = [np.interp(onsets + lag, times, strength).mean() for lag in lags]
+    return round(float(lags[np.argmax(strengths)]), 3)
+
+
+def cut_mix(folder: Path, start: float, end: float) -> tuple[np.ndarray, int]:
+    """The sum of a song's stems from ``start`` to ``end`` seconds, stereo, scaled to ``PEAK``, with its rate in Hz."""
+    mix = 0
+    for stem in find_stems(folder):
+        rate = soundfile.info(stem).samplerate
+        first, last = round(start * rate), round(end * rate)
+        mix = mix + soundfile.read(stem, start=first, stop=last, dtype="float32", always_2d=True)[0]
+    fade = np.linspace(0, 1, round(FADE_SECONDS * rate), dtype=np.float32)[:, None]
+    mix[: len(fade)] *= fade
+    mix[-len(fade) :] *= fade[::-1]
+    return mix * (PEAK / np.abs(mix).max()), rate
+
+
+def write_ogg(path: Path, samples: np.ndarray, rate: int) -> None:
+    """Writes Ogg Vorbis; in blocks, for libsndfile overflows its stack on long ones."""
+    channels = 1 if samples.ndim == 1 else samples.shape[1]
+    with soundfile.SoundFile(
+        path, "w", rate, channels, format="OGG", subtype="VORBIS", compression_level=1 - OGG_QUALITY
+    ) as file:
+        for block in np.array_split(samples, len(samples) // rate + 1):
+            file.write(block)
+
+
+def main(songs: Path = SONGS, fixtures: Path = FIXTURES) -> None:
+    song = read_song(songs / DEMO)
+    start, end = (bar * BEATS_PER_BAR * song.chart.tempo_map.resolution for bar in DEMO_BARS)
+    start_seconds, end_seconds = song.chart.tempo_map.seconds([start, end])
+    expert = song.chart.to_seconds(Instrument.LEAD, Difficulty.EXPERT)
+    onsets = np.array([note[0] for note in expert if start_seconds <= note[0] < end_seconds])
+    offset = measure_offset(onsets, load_audio(songs / DEMO / "guitar.ogg"), 22050)
+    chart = replace(cut_chart(song.chart, start, end), offset=offset)
+    mix, rate = cut_mix(songs / DEMO, start_seconds, end_seconds)
+
+    audio = fixtures / "song.ogg"
+    write_ogg(audio, mix, rate)
+    metadata = {
+        "name": f"{DEMO} (excerpt)",
+        "artist": "Sectoid",
+        "album": "Sectoid Frets on Fire Song Pack",
+        "genre": "Rock",
+        "year": "2007",
+        "charter": "Carlos Viola Iborra",
+    }
+    write_song(fixtures / "demo_song", chart, audio, metadata=metadata, song_length=len(mix) / rate)
+    audio.unlink()
+
+    other, rate = cut_mix(songs / OTHER, *OTHER_SECONDS)
+    write_ogg(fixtures / "other_song.ogg", other.mean(axis=1), rate)
+    print(f"{DEMO}: {start_seconds:.3f} s to {end_seconds:.3f} s, Offset = {offset}")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

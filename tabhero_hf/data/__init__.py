@@ -1,0 +1,1 @@
+"""Training data: made songs with exactly known notes."""

@@ -1,0 +1,93 @@
+"""Batches of training windows: padding, masks and augmentation drawn fresh each time."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+
+@dataclass
+class SpecAugment:
+    """
+    Masks of frequency bands and of stretches of time ([Park et al., 2019](https://huggingface.co/papers/1904.08779)),
+    filled with 0, the mean of normalised features.
+    """
+
+    frequency_masks: int = 2
+    max_bands: int = 27
+    time_masks: int = 2
+    max_frames: int = 100
+
+    def __call__(self, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A masked copy of `features` `(frames, bands)`."""
+        features = features.copy()
+        frames, bands = features.shape
+        for _ in range(self.frequency_masks):
+            width = rng.integers(0, min(self.max_bands, bands) + 1)
+            start = rng.integers(0, bands - width + 1)
+            features[:, start : start + width] = 0
+        for _ in range(self.time_masks):
+            width = rng.integers(0, min(self.max_frames, frames) + 1)
+            start = rng.integers(0, frames - width + 1)
+            features[start : start + width] = 0
+        return features
+
+
+@dataclass
+class RandomEqualizer:
+    """Adds one smooth random curve over the mel bands to all frames: another recording chain, another mix."""
+
+    strength: float = 0.4  # of the curve's waves, in standard deviations of a song's features
+    waves: int = 4
+
+    def __call__(self, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A filtered copy of `features` `(frames, bands)`."""
+        bands = np.arange(features.shape[1]) / features.shape[1]
+        curve = np.zeros_like(bands)
+        for wave in range(1, self.waves + 1):
+            amplitude = rng.normal(0, self.strength / wave)
+            curve += amplitude * np.cos(np.pi * wave * bands + rng.uniform(0, 2 * np.pi))
+        return features + curve.astype(features.dtype)
+
+
+@dataclass
+class TabHeroCollator:
+    """
+    Pads windows to a batch for [`TabHeroForConditionalGeneration`].
+
+    A window is a dictionary with `input_features` `(frames, bands)`, `labels` (token ids without `<BOS>`) and the
+    integers `difficulty_ids` and `instrument_ids`. The batch holds tensors of those names, features padded with 0 and
+    labels with -100, and `attention_mask` `(batch, frames)`.
+
+    Args:
+        augment: Applied to each window's features in order. For training only.
+        seed: Seed of the augmentation.
+    """
+
+    augment: list = field(default_factory=list)
+    seed: int = 0
+
+    def __post_init__(self):
+        self._rng = np.random.default_rng(self.seed)
+
+    def __call__(self, windows: list[dict]) -> dict[str, torch.Tensor]:
+        frames = max(len(window["input_features"]) for window in windows)
+        tokens = max(len(window["labels"]) for window in windows)
+        bands = windows[0]["input_features"].shape[1]
+        features = np.zeros((len(windows), frames, bands), dtype=np.float32)
+        attention_mask = np.zeros((len(windows), frames), dtype=np.int64)
+        labels = np.full((len(windows), tokens), -100, dtype=np.int64)
+        for row, window in enumerate(windows):
+            window_features = np.asarray(window["input_features"], dtype=np.float32)
+            for augmentation in self.augment:
+                window_features = augmentation(window_features, self._rng)
+            features[row, : len(window_features)] = window_features
+            attention_mask[row, : len(window_features)] = 1
+            labels[row, : len(window["labels"])] = window["labels"]
+        return {
+            "input_features": torch.from_numpy(features),
+            "attention_mask": torch.from_numpy(attention_mask),
+            "labels": torch.from_numpy(labels),
+            "difficulty_ids": torch.tensor([window["difficulty_ids"] for window in windows]),
+            "instrument_ids": torch.tensor([window["instrument_ids"] for window in windows]),
+        }

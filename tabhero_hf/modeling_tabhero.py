@@ -1,0 +1,953 @@
+# Copyright 2026 The Tab Hero authors. Licensed under the MIT License.
+"""PyTorch Tab Hero model: log-mel windows in, note tokens out."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import initialization as init
+from transformers.activations import ACT2FN
+from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
+from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import (
+    BaseModelOutput,
+    BaseModelOutputWithPastAndCrossAttentions,
+    Seq2SeqLMOutput,
+    Seq2SeqModelOutput,
+)
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, dynamic_rope_update
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
+from transformers.processing_utils import Unpack
+from transformers.utils import TransformersKwargs, auto_docstring
+from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
+from transformers.utils.output_capturing import OutputRecorder, capture_outputs
+
+from .configuration_tabhero import TabHeroConfig
+from .generation_tabhero import TabHeroGenerationMixin, token_time_bins
+
+NO_ONSET = -1e4  # the onset logit of a bin without audio: its sigmoid is 0, and it fits float16
+MIN_LOG_ONSET = -10.0  # floor of an onset's log-probability, so that one silent bin cannot outweigh everything else
+
+
+@dataclass
+class TabHeroEncoderOutput(BaseModelOutput):
+    r"""
+    attention_mask (`torch.Tensor` of shape `(batch_size, encoder_sequence_length)`, *optional*):
+        The input's attention mask, shortened as the audio was: 1 for positions that hold audio, 0 for padding.
+    onset_logits (`torch.FloatTensor` of shape `(batch_size, time_bins)`, *optional*):
+        For every time bin of 10 ms, the logit that a charted note starts there.
+    """
+
+    attention_mask: torch.Tensor | None = None
+    onset_logits: torch.FloatTensor | None = None
+
+
+@dataclass
+class TabHeroModelOutput(Seq2SeqModelOutput):
+    r"""
+    onset_logits (`torch.FloatTensor` of shape `(batch_size, time_bins)`, *optional*):
+        For every time bin of 10 ms, the logit that a charted note starts there.
+    decoder_time_ids (`torch.LongTensor` of shape `(batch_size, target_sequence_length)`):
+        The current time at every decoder position, in time bins since the window's start.
+    """
+
+    onset_logits: torch.FloatTensor | None = None
+    decoder_time_ids: torch.LongTensor | None = None
+
+
+@dataclass
+class TabHeroSeq2SeqLMOutput(Seq2SeqLMOutput):
+    r"""
+    onset_logits (`torch.FloatTensor` of shape `(batch_size, time_bins)`, *optional*):
+        For every time bin of 10 ms, the logit that a charted note starts there.
+    """
+
+    onset_logits: torch.FloatTensor | None = None
+
+
+class TabHeroRotaryEmbedding(nn.Module):
+    """Rotary position embedding ([RoFormer](https://huggingface.co/papers/2104.09864)) of real-valued positions."""
+
+    inv_freq: torch.Tensor  # fix linting for `register_buffer`
+
+    def __init__(self, config: TabHeroConfig, device=None):
+        super().__init__()
+        self.max_seq_len_cached = config.max_position_embeddings
+        self.original_max_seq_len = config.max_position_embeddings
+        self.config = config
+
+        self.rope_type = config.rope_parameters["rope_type"]
+        rope_init_fn: Callable = self.compute_default_rope_parameters
+        if self.rope_type != "default":
+            rope_init_fn = ROPE_INIT_FUNCTIONS[self.rope_type]
+        inv_freq, self.attention_scaling = rope_init_fn(config, device)
+
+        self.register_buffer("inv_freq", inv_freq, persistent=False)
+        self.register_buffer("original_inv_freq", inv_freq.clone(), persistent=False)
+
+    @staticmethod
+    def compute_default_rope_parameters(config: TabHeroConfig, device=None, **kwargs) -> tuple[torch.Tensor, float]:
+        """Returns the inverse frequencies, `(head_dim / 2,)`, and the factor on cosines and sines, 1."""
+        base = config.rope_parameters["rope_theta"]
+        dim = int(config.head_dim * config.rope_parameters.get("partial_rotary_factor", 1.0))
+        inv_freq = 1.0 / (base ** (torch.arange(0, dim, 2, dtype=torch.float, device=device) / dim))
+        return inv_freq, 1.0
+
+    @torch.no_grad()
+    @dynamic_rope_update  # power user: used with advanced RoPE types (e.g. dynamic rope)
+    def forward(self, x, position_ids):
+        """`position_ids` `(batch or 1, length)`, integer or real -> cosines and sines `(batch or 1, length, dim)`."""
+        freqs = position_ids[..., None].float() * self.inv_freq.to(device=x.device, dtype=torch.float)
+        emb = torch.cat((freqs, freqs), dim=-1)
+        cos = emb.cos() * self.attention_scaling
+        sin = emb.sin() * self.attention_scaling
+        return cos.to(dtype=x.dtype), sin.to(dtype=x.dtype)
+
+
+def rotate_half(x: torch.Tensor) -> torch.Tensor:
+    """Rotates half the hidden dims of the input."""
+    x1 = x[..., : x.shape[-1] // 2]
+    x2 = x[..., x.shape[-1] // 2 :]
+    return torch.cat((-x2, x1), dim=-1)
+
+
+def apply_rotary_pos_emb(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotates `x` `(batch, heads, length, head_dim)` by `cos` and `sin` `(batch or 1, length, rotary_dim)`."""
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    rotary_dim = cos.shape[-1]
+    rotated, passed = x[..., :rotary_dim], x[..., rotary_dim:]
+    rotated = rotated * cos + rotate_half(rotated) * sin
+    return torch.cat([rotated, passed], dim=-1) if passed.shape[-1] else rotated
+
+
+def repeat_kv(hidden_states: torch.Tensor, n_rep: int) -> torch.Tensor:
+    """Repeats each key and value head for its group of query heads."""
+    return hidden_states if n_rep == 1 else hidden_states.repeat_interleave(n_rep, dim=1)
+
+
+def eager_attention_forward(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs: Unpack[TransformersKwargs],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    key = repeat_kv(key, module.num_key_value_groups)
+    value = repeat_kv(value, module.num_key_value_groups)
+
+    attn_weights = torch.matmul(query, key.transpose(2, 3)) * scaling
+    if attention_mask is not None:
+        attn_weights = attn_weights + attention_mask
+    attn_weights = F.softmax(attn_weights, dim=-1, dtype=torch.float32).to(query.dtype)
+    attn_weights = F.dropout(attn_weights, p=dropout, training=module.training)
+    attn_output = torch.matmul(attn_weights, value).transpose(1, 2).contiguous()
+    return attn_output, attn_weights
+
+
+class TabHeroAttention(nn.Module):
+    """
+    Multi-head attention with rotary positions, over the sequence itself or, with `key_value_states`, across to the
+    encoder's. Keys are rotated before they are cached.
+    """
+
+    def __init__(
+        self,
+        config: TabHeroConfig,
+        layer_idx: int,
+        is_causal: bool,
+        hidden_size: int,
+        num_attention_heads: int,
+        num_key_value_heads: int,
+    ):
+        super().__init__()
+        self.config = config
+        self.layer_idx = layer_idx
+        self.is_causal = is_causal
+        self.head_dim = config.head_dim
+        self.num_key_value_groups = num_attention_heads // num_key_value_heads
+        self.scaling = self.head_dim**-0.5
+        self.attention_dropout = config.attention_dropout
+
+        self.q_proj = nn.Linear(hidden_size, num_attention_heads * self.head_dim, bias=False)
+        self.k_proj = nn.Linear(hidden_size, num_key_value_heads * self.head_dim, bias=False)
+        self.v_proj = nn.Linear(hidden_size, num_key_value_heads * self.head_dim, bias=False)
+        self.o_proj = nn.Linear(num_attention_heads * self.head_dim, hidden_size, bias=False)
+
+    def _project(self, projection: nn.Linear, states: torch.Tensor) -> torch.Tensor:
+        # (batch, length, hidden) -> (batch, heads, length, head_dim)
+        return projection(states).view(*states.shape[:2], -1, self.head_dim).transpose(1, 2)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
+        key_value_states: torch.Tensor | None = None,
+        key_position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
+        past_key_values: Cache | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        is_cross_attention = key_value_states is not None
+        if not is_cross_attention:
+            key_value_states, key_position_embeddings = hidden_states, position_embeddings
+
+        query_states = self._project(self.q_proj, hidden_states)
+        if position_embeddings is not None:
+            query_states = apply_rotary_pos_emb(query_states, *position_embeddings)
+
+        cache = None
+        if isinstance(past_key_values, EncoderDecoderCache):
+            cache = (
+                past_key_values.cross_attention_cache if is_cross_attention else past_key_values.self_attention_cache
+            )
+        if is_cross_attention and cache is not None and past_key_values.is_updated.get(self.layer_idx):
+            key_states = cache.layers[self.layer_idx].keys
+            value_states = cache.layers[self.layer_idx].values
+        else:
+            key_states = self._project(self.k_proj, key_value_states)
+            value_states = self._project(self.v_proj, key_value_states)
+            if key_position_embeddings is not None:
+                key_states = apply_rotary_pos_emb(key_states, *key_position_embeddings)
+            if cache is not None:
+                key_states, value_states = cache.update(key_states, value_states, self.layer_idx)
+                if is_cross_attention:
+                    past_key_values.is_updated[self.layer_idx] = True
+
+        attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
+            self.config._attn_implementation, eager_attention_forward
+        )
+        attn_output, attn_weights = attention_interface(
+            self,
+            query_states,
+            key_states,
+            value_states,
+            attention_mask,
+            dropout=self.attention_dropout if self.training else 0.0,
+            scaling=self.scaling,
+            **kwargs,
+        )
+        attn_output = attn_output.reshape(*hidden_states.shape[:2], -1).contiguous()
+        return self.o_proj(attn_output), attn_weights
+
+
+class TabHeroMLP(nn.Module):
+    """SwiGLU feed-forward layer ([GLU variants](https://huggingface.co/papers/2002.05202))."""
+
+    def __init__(self, config: TabHeroConfig, hidden_size: int):
+        super().__init__()
+        self.gate_proj = nn.Linear(hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, hidden_size, bias=False)
+        self.activation_fn = ACT2FN[config.hidden_act]
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.down_proj(self.activation_fn(self.gate_proj(hidden_states)) * self.up_proj(hidden_states))
+
+
+class TabHeroEncoderLayer(GradientCheckpointingLayer):
+    def __init__(self, config: TabHeroConfig, layer_idx: int):
+        super().__init__()
+        hidden_size = config.encoder_hidden_size
+        heads = hidden_size // config.head_dim
+        self.self_attn = TabHeroAttention(
+            config,
+            layer_idx,
+            is_causal=False,
+            hidden_size=hidden_size,
+            num_attention_heads=heads,
+            num_key_value_heads=heads,
+        )
+        self.mlp = TabHeroMLP(config, hidden_size)
+        self.input_layernorm = nn.RMSNorm(hidden_size, eps=config.rms_norm_eps)
+        self.post_attention_layernorm = nn.RMSNorm(hidden_size, eps=config.rms_norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> torch.Tensor:
+        attn_output, _ = self.self_attn(
+            self.input_layernorm(hidden_states), attention_mask, position_embeddings, **kwargs
+        )
+        hidden_states = hidden_states + self.dropout(attn_output)
+        return hidden_states + self.dropout(self.mlp(self.post_attention_layernorm(hidden_states)))
+
+
+class TabHeroDecoderLayer(GradientCheckpointingLayer):
+    def __init__(self, config: TabHeroConfig, layer_idx: int):
+        super().__init__()
+        sizes = {
+            "hidden_size": config.hidden_size,
+            "num_attention_heads": config.num_attention_heads,
+            "num_key_value_heads": config.num_key_value_heads,
+        }
+        self.self_attn = TabHeroAttention(config, layer_idx, is_causal=True, **sizes)
+        self.encoder_attn = TabHeroAttention(config, layer_idx, is_causal=False, **sizes)
+        self.mlp = TabHeroMLP(config, config.hidden_size)
+        self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.final_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        encoder_hidden_states: torch.Tensor | None = None,
+        encoder_attention_mask: torch.Tensor | None = None,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
+        time_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
+        encoder_time_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
+        past_key_values: Cache | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> torch.Tensor:
+        attn_output, _ = self.self_attn(
+            self.input_layernorm(hidden_states),
+            attention_mask,
+            position_embeddings,
+            past_key_values=past_key_values,
+            **kwargs,
+        )
+        hidden_states = hidden_states + self.dropout(attn_output)
+
+        if encoder_hidden_states is not None:
+            attn_output, _ = self.encoder_attn(
+                self.post_attention_layernorm(hidden_states),
+                encoder_attention_mask,
+                time_embeddings,
+                key_value_states=encoder_hidden_states,
+                key_position_embeddings=encoder_time_embeddings,
+                past_key_values=past_key_values,
+                **kwargs,
+            )
+            hidden_states = hidden_states + self.dropout(attn_output)
+
+        return hidden_states + self.dropout(self.mlp(self.final_layernorm(hidden_states)))
+
+
+class TabHeroGroupNorm(nn.GroupNorm):
+    """Group normalisation whose statistics leave padded frames out."""
+
+    def forward(self, hidden_states: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """`hidden_states` `(batch, channels, frames)`; `mask` `(batch, 1, frames)`, 1 for frames that hold audio."""
+        if mask is None:
+            return super().forward(hidden_states)
+        grouped = hidden_states.float().unflatten(1, (self.num_groups, -1))  # (batch, groups, channels, frames)
+        mask = mask.unsqueeze(1).float()
+        count = (mask.sum(dim=(2, 3), keepdim=True) * grouped.shape[2]).clamp(min=1)
+        mean = (grouped * mask).sum(dim=(2, 3), keepdim=True) / count
+        centred = (grouped - mean) * mask
+        variance = centred.square().sum(dim=(2, 3), keepdim=True) / count
+        normed = (centred * torch.rsqrt(variance + self.eps)).flatten(1, 2).to(hidden_states.dtype)
+        return normed * self.weight[:, None] + self.bias[:, None]
+
+
+class TabHeroConvStage(nn.Module):
+    """
+    Halves the frame rate: a strided Conv1d, depthwise with a pointwise one behind it where `depthwise`, then GELU and
+    group normalisation. Padded frames are zeroed first, as the frames beyond an unpadded window's end are.
+    """
+
+    def __init__(self, channels: int, depthwise: bool):
+        super().__init__()
+        self.conv = nn.Conv1d(
+            channels, channels, kernel_size=5, stride=2, padding=2, groups=channels if depthwise else 1
+        )
+        self.pointwise = nn.Conv1d(channels, channels, kernel_size=1) if depthwise else None
+        self.norm = TabHeroGroupNorm(8, channels)
+
+    def forward(
+        self, hidden_states: torch.Tensor, mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if mask is not None:
+            hidden_states = hidden_states * mask
+            mask = mask[..., ::2]
+        hidden_states = self.conv(hidden_states)
+        if self.pointwise is not None:
+            hidden_states = self.pointwise(hidden_states)
+        return self.norm(F.gelu(hidden_states), mask), mask
+
+
+class TabHeroOnsetHead(nn.Module):
+    """
+    Where in the audio the asked-for difficulty and instrument have a note: one logit for each time bin.
+    """
+
+    def __init__(self, config: TabHeroConfig):
+        super().__init__()
+        self.frames_per_time_step = config.frames_per_time_step
+        self.difficulty_embedding = nn.Embedding(config.num_difficulties, config.encoder_hidden_size)
+        self.instrument_embedding = nn.Embedding(config.num_instruments, config.encoder_hidden_size)
+        self.dense = nn.Linear(config.encoder_hidden_size, config.encoder_hidden_size)
+        self.out = nn.Linear(config.encoder_hidden_size, config.downsample_factor)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        difficulty_ids: torch.LongTensor | None = None,
+        instrument_ids: torch.LongTensor | None = None,
+    ) -> torch.Tensor:
+        """
+        `hidden_states` `(batch, positions, encoder_hidden_size)` and their mask `(batch, positions)` -> logits
+        `(batch, time_bins)`, one for each `time_step` of audio, `NO_ONSET` where there is none.
+        """
+        if difficulty_ids is not None:
+            hidden_states = hidden_states + self.difficulty_embedding(difficulty_ids)[:, None]
+        if instrument_ids is not None:
+            hidden_states = hidden_states + self.instrument_embedding(instrument_ids)[:, None]
+        logits = self.out(F.gelu(self.dense(hidden_states)))  # one for each mel frame of a position
+        num_frames = logits.shape[1] * logits.shape[2]
+        logits = logits.flatten(1)
+
+        # From mel frames to time bins: linear between the two frames around a bin, as far as both hold audio.
+        positions = torch.arange(math.ceil(num_frames / self.frames_per_time_step), device=logits.device)
+        positions = positions * self.frames_per_time_step
+        left = positions.long()
+        right = (left + 1).clamp(max=num_frames - 1)
+        weight = (positions - left).to(logits.dtype)
+        left_logits, right_logits = logits[:, left], logits[:, right]
+        if attention_mask is not None:
+            valid = attention_mask.bool().repeat_interleave(num_frames // attention_mask.shape[1], dim=1)
+            right_logits = torch.where(valid[:, right], right_logits, left_logits)
+        logits = torch.lerp(left_logits, right_logits, weight)
+        return logits if attention_mask is None else logits.masked_fill(~valid[:, left], NO_ONSET)
+
+
+class TabHeroOnsetPointer(nn.Module):
+    """
+    Turns onset logits into scores of the `TIME` tokens: a pointer ([Vinyals et al.,
+    2015](https://huggingface.co/papers/1506.03134)) from the decoder's current time into the audio.
+
+    With `h` the onset probability of a bin, the next onset is `k` bins away with probability
+    `h[now + k] * prod(1 - h[now + 1 .. now + k - 1])`, the discrete hazard form of survival analysis. The logarithms
+    of both factors are added to the logit of `TIME_k`, each weighed by a gate that the decoder's state opens where a
+    `TIME` token is due.
+    """
+
+    def __init__(self, config: TabHeroConfig):
+        super().__init__()
+        self.num_time_tokens = config.num_time_tokens
+        self.gate = nn.Linear(config.hidden_size, 2, bias=False)
+
+    def forward(
+        self, hidden_states: torch.Tensor, onset_logits: torch.Tensor, time_ids: torch.LongTensor
+    ) -> torch.Tensor:
+        """
+        `hidden_states` `(batch, length, hidden)`, `onset_logits` `(batch, time_bins)` and current times `time_ids`
+        `(batch, length)` in bins -> scores `(batch, length, num_time_tokens)`.
+        """
+        batch_size, length = time_ids.shape
+        num_bins = onset_logits.shape[1]
+        onset_logits = onset_logits.float()
+        log_onset = F.pad(F.logsigmoid(onset_logits).clamp(min=MIN_LOG_ONSET), (0, 1), value=MIN_LOG_ONSET)
+        log_survival = F.pad(F.logsigmoid(-onset_logits).cumsum(dim=1), (1, 0))  # of all bins before this one
+
+        steps = torch.arange(self.num_time_tokens, device=time_ids.device)
+        bins = (time_ids[..., None] + steps).clamp(max=num_bins)  # (batch, length, num_time_tokens)
+        flat_bins = bins.flatten(1)
+        log_onset = log_onset.gather(1, flat_bins).view_as(bins)
+        survived = log_survival.gather(1, flat_bins).view_as(bins)
+        survived_now = log_survival.gather(1, (time_ids + 1).clamp(max=num_bins))
+        survived = (survived - survived_now[..., None]).clamp(max=0)
+
+        gate = self.gate(hidden_states).float()
+        scores = gate[..., :1] * log_onset + gate[..., 1:] * survived
+        return scores.to(hidden_states.dtype)
+
+
+@auto_docstring
+class TabHeroPreTrainedModel(PreTrainedModel):
+    config: TabHeroConfig
+    base_model_prefix = "model"
+    main_input_name = "input_features"
+    input_modalities = "audio"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["TabHeroConvStage", "TabHeroEncoderLayer", "TabHeroDecoderLayer"]
+    _skip_keys_device_placement = ["past_key_values"]
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _can_compile_fullgraph = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module):
+        super()._init_weights(module)
+        if isinstance(module, nn.Conv1d):
+            # Convolutions over few inputs vanish with the transformer's small range.
+            init.kaiming_normal_(module.weight, nonlinearity="linear")
+        elif isinstance(module, TabHeroOnsetHead):
+            init.constant_(module.out.bias, -3.0)  # onsets are rare
+        elif isinstance(module, TabHeroOnsetPointer):
+            init.zeros_(module.gate.weight)
+
+    def _get_feat_extract_output_lengths(self, input_lengths: torch.LongTensor) -> torch.LongTensor:
+        """Mel frames -> encoder positions."""
+        for _ in range(int(math.log2(self.config.downsample_factor))):
+            input_lengths = (input_lengths + 1) // 2
+        return input_lengths
+
+
+class TabHeroEncoder(TabHeroPreTrainedModel):
+    """Mel frames to encoder positions: convolutions that shorten time, then optional self-attention layers."""
+
+    _can_record_outputs = {
+        "hidden_states": TabHeroEncoderLayer,
+        "attentions": TabHeroAttention,
+    }
+
+    def __init__(self, config: TabHeroConfig):
+        super().__init__(config)
+        width = config.encoder_hidden_size
+        self.input_proj = nn.Linear(config.num_mel_bins, width)
+        self.input_norm = nn.LayerNorm(width)
+        self.conv_stages = nn.ModuleList(
+            [TabHeroConvStage(width, depthwise=stage > 0) for stage in range(int(math.log2(config.downsample_factor)))]
+        )
+        self.conv_out = nn.Conv1d(width, width, kernel_size=3, padding=1)
+        self.rotary_emb = TabHeroRotaryEmbedding(config) if config.encoder_layers else None
+        self.layers = nn.ModuleList([TabHeroEncoderLayer(config, idx) for idx in range(config.encoder_layers)])
+        self.output_norm = nn.LayerNorm(width)
+        self.output_proj = nn.Linear(width, config.hidden_size) if width != config.hidden_size else None
+        self.onset_head = TabHeroOnsetHead(config) if config.onset_head else None
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    @merge_with_config_defaults
+    @capture_outputs(tie_last_hidden_states=False)
+    def forward(
+        self,
+        input_features: torch.FloatTensor,
+        attention_mask: torch.Tensor | None = None,
+        difficulty_ids: torch.LongTensor | None = None,
+        instrument_ids: torch.LongTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple | TabHeroEncoderOutput:
+        r"""
+        Args:
+            input_features (`torch.FloatTensor` of shape `(batch_size, frames, num_mel_bins)`):
+                Log-mel windows, see [`TabHeroFeatureExtractor`].
+            attention_mask (`torch.Tensor` of shape `(batch_size, frames)`, *optional*):
+                1 for frames that hold audio, 0 for padding.
+            difficulty_ids (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+                Difficulty the onset head is asked for.
+            instrument_ids (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+                Instrument the onset head is asked for.
+        """
+        if input_features.ndim != 3 or input_features.shape[-1] != self.config.num_mel_bins:
+            raise ValueError(
+                f"`input_features` must have shape (batch, frames, {self.config.num_mel_bins}), "
+                f"got {tuple(input_features.shape)}"
+            )
+        hidden_states = self.input_norm(self.input_proj(input_features.to(self.input_proj.weight.dtype)))
+        hidden_states = hidden_states.transpose(1, 2)  # (batch, width, frames)
+        mask = attention_mask[:, None].to(hidden_states.dtype) if attention_mask is not None else None
+        for stage in self.conv_stages:
+            hidden_states, mask = stage(hidden_states, mask)
+        if mask is not None:
+            hidden_states = hidden_states * mask
+            attention_mask = mask[:, 0].to(attention_mask.dtype)
+        hidden_states = F.gelu(self.conv_out(hidden_states)).transpose(1, 2)  # (batch, positions, width)
+
+        if self.layers:
+            layer_mask = create_bidirectional_mask(
+                config=self.config, inputs_embeds=hidden_states, attention_mask=attention_mask
+            )
+            positions = torch.arange(hidden_states.shape[1], device=hidden_states.device)[None]
+            position_embeddings = self.rotary_emb(hidden_states, position_ids=positions)
+            for layer in self.layers:
+                hidden_states = layer(hidden_states, layer_mask, position_embeddings, **kwargs)
+
+        hidden_states = self.output_norm(hidden_states)
+        onset_logits = None
+        if self.onset_head is not None:
+            onset_logits = self.onset_head(hidden_states, attention_mask, difficulty_ids, instrument_ids)
+        if self.output_proj is not None:
+            hidden_states = self.output_proj(hidden_states)
+        return TabHeroEncoderOutput(
+            last_hidden_state=hidden_states, attention_mask=attention_mask, onset_logits=onset_logits
+        )
+
+
+class TabHeroDecoder(TabHeroPreTrainedModel):
+    """Causal decoder over note tokens, told difficulty and instrument at every position."""
+
+    main_input_name = "input_ids"
+    input_modalities = "text"
+    _can_record_outputs = {
+        "hidden_states": TabHeroDecoderLayer,
+        "attentions": OutputRecorder(TabHeroAttention, index=1, layer_name="self_attn"),
+        "cross_attentions": OutputRecorder(TabHeroAttention, index=1, layer_name="encoder_attn"),
+    }
+
+    def __init__(self, config: TabHeroConfig):
+        super().__init__(config)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
+        self.difficulty_embedding = nn.Embedding(config.num_difficulties, config.hidden_size)
+        self.instrument_embedding = nn.Embedding(config.num_instruments, config.hidden_size)
+        self.layers = nn.ModuleList([TabHeroDecoderLayer(config, idx) for idx in range(config.num_hidden_layers)])
+        self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.rotary_emb = TabHeroRotaryEmbedding(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    @merge_with_config_defaults
+    @capture_outputs
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        time_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        encoder_hidden_states: torch.Tensor | None = None,
+        encoder_attention_mask: torch.Tensor | None = None,
+        difficulty_ids: torch.LongTensor | None = None,
+        instrument_ids: torch.LongTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple | BaseModelOutputWithPastAndCrossAttentions:
+        r"""
+        Args:
+            time_ids (`torch.LongTensor` of shape `(batch_size, target_sequence_length)`):
+                The current time at every position, in time bins; needed for time-aligned cross-attention.
+            encoder_hidden_states (`torch.Tensor` of shape `(batch_size, encoder_sequence_length, hidden_size)`):
+                The encoder's last hidden state.
+            encoder_attention_mask (`torch.Tensor` of shape `(batch_size, encoder_sequence_length)`, *optional*):
+                1 for encoder positions that hold audio, 0 for padding.
+            difficulty_ids (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+                Difficulty asked for.
+            instrument_ids (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+                Instrument asked for.
+        """
+        if (input_ids is None) ^ (inputs_embeds is not None):
+            raise ValueError("You must specify exactly one of input_ids or inputs_embeds")
+        if inputs_embeds is None:
+            inputs_embeds = self.embed_tokens(input_ids)
+
+        hidden_states = inputs_embeds
+        if difficulty_ids is not None:
+            hidden_states = hidden_states + self.difficulty_embedding(difficulty_ids)[:, None]
+        if instrument_ids is not None:
+            hidden_states = hidden_states + self.instrument_embedding(instrument_ids)[:, None]
+        hidden_states = self.dropout(hidden_states)
+
+        if use_cache and past_key_values is None:
+            past_key_values = EncoderDecoderCache(DynamicCache(config=self.config), DynamicCache(config=self.config))
+        if position_ids is None:
+            past_seen_tokens = past_key_values.get_seq_length() if past_key_values is not None else 0
+            position_ids = torch.arange(inputs_embeds.shape[1], device=inputs_embeds.device) + past_seen_tokens
+            position_ids = position_ids.unsqueeze(0)
+
+        causal_mask = create_causal_mask(
+            config=self.config,
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            position_ids=position_ids,
+        )
+        encoder_attention_mask = create_bidirectional_mask(
+            config=self.config,
+            inputs_embeds=inputs_embeds,
+            attention_mask=encoder_attention_mask,
+            encoder_hidden_states=encoder_hidden_states,
+        )
+        position_embeddings = self.rotary_emb(hidden_states, position_ids=position_ids)
+        time_embeddings = encoder_time_embeddings = None
+        if self.config.time_aligned_cross_attention and encoder_hidden_states is not None:
+            # Both in encoder positions: one for the time that each token was written at, one for each position.
+            positions_per_bin = self.config.frames_per_time_step / self.config.downsample_factor
+            time_embeddings = self.rotary_emb(hidden_states, position_ids=time_ids * positions_per_bin)
+            encoder_positions = torch.arange(encoder_hidden_states.shape[1], device=hidden_states.device)[None]
+            encoder_time_embeddings = self.rotary_emb(hidden_states, position_ids=encoder_positions)
+
+        for layer in self.layers:
+            hidden_states = layer(
+                hidden_states,
+                causal_mask,
+                encoder_hidden_states,  # positional for gradient checkpointing
+                encoder_attention_mask,
+                position_embeddings,
+                time_embeddings,
+                encoder_time_embeddings,
+                past_key_values=past_key_values,
+                **kwargs,
+            )
+        return BaseModelOutputWithPastAndCrossAttentions(
+            last_hidden_state=self.norm(hidden_states), past_key_values=past_key_values if use_cache else None
+        )
+
+
+@auto_docstring
+class TabHeroModel(TabHeroPreTrainedModel):
+    def __init__(self, config: TabHeroConfig):
+        super().__init__(config)
+        self.encoder = TabHeroEncoder(config)
+        self.decoder = TabHeroDecoder(config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.decoder.embed_tokens
+
+    def set_input_embeddings(self, value: nn.Module):
+        self.decoder.embed_tokens = value
+
+    def _current_times(
+        self, decoder_input_ids: torch.LongTensor | None, past_key_values: Cache | None
+    ) -> torch.LongTensor | None:
+        """
+        The current time at every position, `(batch, length)` in time bins: all `TIME` values up to and including it.
+        """
+        if decoder_input_ids is None:
+            return None
+        times = token_time_bins(decoder_input_ids, self.config.time_tokens).cumsum(dim=1)
+        if past_key_values is not None and past_key_values.get_seq_length() > 0:
+            elapsed = getattr(past_key_values, "elapsed_time_bins", None)
+            if elapsed is None:
+                raise ValueError("a cache filled elsewhere does not know the current time: pass `decoder_time_ids`")
+            times = times + elapsed[:, None]
+        return times
+
+    @can_return_tuple
+    @auto_docstring
+    def forward(
+        self,
+        input_features: torch.FloatTensor | None = None,
+        attention_mask: torch.LongTensor | None = None,
+        decoder_input_ids: torch.LongTensor | None = None,
+        decoder_attention_mask: torch.LongTensor | None = None,
+        difficulty_ids: torch.LongTensor | None = None,
+        instrument_ids: torch.LongTensor | None = None,
+        encoder_outputs: TabHeroEncoderOutput | tuple[torch.FloatTensor] | None = None,
+        past_key_values: EncoderDecoderCache | None = None,
+        decoder_inputs_embeds: torch.FloatTensor | None = None,
+        decoder_position_ids: torch.LongTensor | None = None,
+        decoder_time_ids: torch.LongTensor | None = None,
+        use_cache: bool | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple | TabHeroModelOutput:
+        r"""
+        input_features (`torch.FloatTensor` of shape `(batch_size, frames, num_mel_bins)`):
+            Log-mel windows, see [`TabHeroFeatureExtractor`].
+        attention_mask (`torch.LongTensor` of shape `(batch_size, frames)`, *optional*):
+            1 for frames that hold audio, 0 for padding.
+        difficulty_ids (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+            Difficulty to chart: 0 easy, 1 medium, 2 hard, 3 expert. Unconditioned when unset.
+        instrument_ids (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+            Instrument to chart: 0 lead, 1 bass, 2 rhythm, 3 keys. Unconditioned when unset.
+        decoder_position_ids (`torch.LongTensor` of shape `(batch_size, target_sequence_length)`, *optional*):
+            Positions of the decoder tokens. Counted from the cache's length when unset.
+        decoder_time_ids (`torch.LongTensor` of shape `(batch_size, target_sequence_length)`, *optional*):
+            The current time at every decoder position, in time bins since the window's start. Added up from
+            `decoder_input_ids` when unset; needed with `decoder_inputs_embeds`.
+        """
+        if encoder_outputs is None:
+            encoder_outputs = self.encoder(
+                input_features,
+                attention_mask=attention_mask,
+                difficulty_ids=difficulty_ids,
+                instrument_ids=instrument_ids,
+                **kwargs,
+            )
+        elif not isinstance(encoder_outputs, TabHeroEncoderOutput):
+            encoder_outputs = TabHeroEncoderOutput(*(encoder_outputs[i] for i in range(len(encoder_outputs))))
+
+        if decoder_time_ids is None:
+            decoder_time_ids = self._current_times(decoder_input_ids, past_key_values)
+        if decoder_time_ids is None and (self.config.time_aligned_cross_attention or self.config.onset_pointer):
+            raise ValueError("`decoder_inputs_embeds` do not tell the current time: pass `decoder_time_ids` too")
+
+        decoder_outputs = self.decoder(
+            input_ids=decoder_input_ids,
+            attention_mask=decoder_attention_mask,
+            position_ids=decoder_position_ids,
+            time_ids=decoder_time_ids,
+            encoder_hidden_states=encoder_outputs.last_hidden_state,
+            encoder_attention_mask=encoder_outputs.attention_mask,
+            past_key_values=past_key_values,
+            inputs_embeds=decoder_inputs_embeds,
+            use_cache=use_cache,
+            difficulty_ids=difficulty_ids,
+            instrument_ids=instrument_ids,
+            **kwargs,
+        )
+        past_key_values = decoder_outputs.past_key_values
+        if past_key_values is not None and decoder_time_ids is not None and not torch.compiler.is_compiling():
+            past_key_values.elapsed_time_bins = decoder_time_ids[:, -1]
+
+        return TabHeroModelOutput(
+            last_hidden_state=decoder_outputs.last_hidden_state,
+            past_key_values=past_key_values,
+            decoder_hidden_states=decoder_outputs.hidden_states,
+            decoder_attentions=decoder_outputs.attentions,
+            cross_attentions=decoder_outputs.cross_attentions,
+            encoder_last_hidden_state=encoder_outputs.last_hidden_state,
+            encoder_hidden_states=encoder_outputs.hidden_states,
+            encoder_attentions=encoder_outputs.attentions,
+            onset_logits=encoder_outputs.onset_logits,
+            decoder_time_ids=decoder_time_ids,
+        )
+
+
+def shift_tokens_right(labels: torch.Tensor, pad_token_id: int, decoder_start_token_id: int) -> torch.Tensor:
+    """`labels` one position to the right behind the start token, with ignored labels (-100) as padding."""
+    shifted = torch.cat([torch.full_like(labels[:, :1], decoder_start_token_id), labels[:, :-1]], dim=1)
+    return shifted.masked_fill(shifted == -100, pad_token_id)
+
+
+@auto_docstring(
+    custom_intro="""
+    The Tab Hero model with a language-modelling head over note tokens, tied to their embedding.
+    """
+)
+class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationMixin):
+    _tied_weights_keys = {"lm_head.weight": "model.decoder.embed_tokens.weight"}
+
+    def __init__(self, config: TabHeroConfig):
+        super().__init__(config)
+        self.model = TabHeroModel(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.onset_pointer = TabHeroOnsetPointer(config) if config.onset_pointer else None
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.lm_head
+
+    def set_output_embeddings(self, new_embeddings: nn.Module):
+        self.lm_head = new_embeddings
+
+    @can_return_tuple
+    @auto_docstring
+    def forward(
+        self,
+        input_features: torch.FloatTensor | None = None,
+        attention_mask: torch.LongTensor | None = None,
+        decoder_input_ids: torch.LongTensor | None = None,
+        decoder_attention_mask: torch.LongTensor | None = None,
+        difficulty_ids: torch.LongTensor | None = None,
+        instrument_ids: torch.LongTensor | None = None,
+        encoder_outputs: TabHeroEncoderOutput | tuple[torch.FloatTensor] | None = None,
+        past_key_values: EncoderDecoderCache | None = None,
+        decoder_inputs_embeds: torch.FloatTensor | None = None,
+        decoder_position_ids: torch.LongTensor | None = None,
+        decoder_time_ids: torch.LongTensor | None = None,
+        use_cache: bool | None = None,
+        labels: torch.LongTensor | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple | TabHeroSeq2SeqLMOutput:
+        r"""
+        input_features (`torch.FloatTensor` of shape `(batch_size, frames, num_mel_bins)`):
+            Log-mel windows, see [`TabHeroFeatureExtractor`].
+        attention_mask (`torch.LongTensor` of shape `(batch_size, frames)`, *optional*):
+            1 for frames that hold audio, 0 for padding.
+        difficulty_ids (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+            Difficulty to chart: 0 easy, 1 medium, 2 hard, 3 expert. Unconditioned when unset.
+        instrument_ids (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+            Instrument to chart: 0 lead, 1 bass, 2 rhythm, 3 keys. Unconditioned when unset.
+        decoder_position_ids (`torch.LongTensor` of shape `(batch_size, target_sequence_length)`, *optional*):
+            Positions of the decoder tokens. Counted from the cache's length when unset.
+        decoder_time_ids (`torch.LongTensor` of shape `(batch_size, target_sequence_length)`, *optional*):
+            The current time at every decoder position, in time bins since the window's start. Added up from
+            `decoder_input_ids` when unset; needed with `decoder_inputs_embeds`.
+        labels (`torch.LongTensor` of shape `(batch_size, target_sequence_length)`, *optional*):
+            Targets aligned with the logits: the window's tokens without `<BOS>`, then `<EOS>`; -100 is ignored.
+            `decoder_input_ids` are made from them when unset. With an onset head, the loss is the token loss plus
+            `onset_loss_weight` times the onset loss, both for each target token.
+
+        Example:
+
+        ```python
+        >>> from tabhero_hf import TabHeroForConditionalGeneration, TabHeroProcessor, bundled_checkpoint
+
+        >>> model = TabHeroForConditionalGeneration.from_pretrained(bundled_checkpoint())
+        >>> processor = TabHeroProcessor.from_pretrained(bundled_checkpoint())
+        >>> inputs = processor(audio=waveform, sampling_rate=22050, return_tensors="pt")
+        >>> difficulty = torch.full((len(inputs.input_features),), 3)
+        >>> ids = model.generate(**inputs, difficulty_ids=difficulty, instrument_ids=0 * difficulty)
+        ```
+        """
+        if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
+            decoder_input_ids = shift_tokens_right(
+                labels, self.config.pad_token_id, self.config.decoder_start_token_id
+            )
+
+        outputs: TabHeroModelOutput = self.model(
+            input_features,
+            attention_mask=attention_mask,
+            decoder_input_ids=decoder_input_ids,
+            decoder_attention_mask=decoder_attention_mask,
+            difficulty_ids=difficulty_ids,
+            instrument_ids=instrument_ids,
+            encoder_outputs=encoder_outputs,
+            past_key_values=past_key_values,
+            decoder_inputs_embeds=decoder_inputs_embeds,
+            decoder_position_ids=decoder_position_ids,
+            decoder_time_ids=decoder_time_ids,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        hidden_states = outputs.last_hidden_state[:, kept]
+        logits = self.lm_head(hidden_states)
+        if self.onset_pointer is not None and outputs.onset_logits is not None:
+            scores = self.onset_pointer(hidden_states, outputs.onset_logits, outputs.decoder_time_ids[:, kept])
+            first = self.config.first_time_token_id
+            logits = logits + F.pad(scores, (first, logits.shape[-1] - first - scores.shape[-1]))
+
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(
+                logits=logits, labels=None, shift_labels=labels, vocab_size=self.config.vocab_size, **kwargs
+            )
+            if outputs.onset_logits is not None and self.config.onset_loss_weight:
+                onset_loss = self._onset_loss(outputs.onset_logits, labels, kwargs.get("num_items_in_batch"))
+                loss = loss + self.config.onset_loss_weight * onset_loss
+
+        return TabHeroSeq2SeqLMOutput(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            decoder_hidden_states=outputs.decoder_hidden_states,
+            decoder_attentions=outputs.decoder_attentions,
+            cross_attentions=outputs.cross_attentions,
+            encoder_last_hidden_state=outputs.encoder_last_hidden_state,
+            encoder_hidden_states=outputs.encoder_hidden_states,
+            encoder_attentions=outputs.encoder_attentions,
+            onset_logits=outputs.onset_logits,
+        )
+
+    def _onset_loss(
+        self, onset_logits: torch.Tensor, labels: torch.LongTensor, num_items_in_batch: torch.Tensor | int | None
+    ) -> torch.Tensor:
+        """Binary cross-entropy of all time bins, divided like the token loss by the number of target tokens."""
+        onset_logits = onset_logits.float()
+        num_bins = onset_logits.shape[1]
+        time_tokens = self.config.time_tokens
+        bins = token_time_bins(labels, time_tokens)
+        # A note starts where a run of TIME tokens ends: at each token that follows one and is none itself.
+        is_time = (labels >= time_tokens.start) & (labels < time_tokens.stop)
+        starts = ~is_time & F.pad(is_time, (1, 0))[:, :-1]
+        times = torch.where(starts, bins.cumsum(dim=1), num_bins).clamp(max=num_bins)
+        targets = torch.zeros(len(labels), num_bins + 1, device=labels.device).scatter_(1, times, 1.0)[:, :num_bins]
+        has_audio = onset_logits > NO_ONSET / 2
+        losses = F.binary_cross_entropy_with_logits(onset_logits, targets, reduction="none")
+        if num_items_in_batch is None:
+            num_items_in_batch = (labels != -100).sum().clamp(min=1)
+        return (losses * has_audio).sum() / num_items_in_batch
+
+
+__all__ = ["TabHeroForConditionalGeneration", "TabHeroModel", "TabHeroPreTrainedModel"]

@@ -1,0 +1,154 @@
+"""Audio in, charts out: `pipeline("audio-to-chart")`."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from transformers.pipelines.base import Pipeline
+
+from .audio.beats import estimate_tempo_map
+from .audio.loading import AudioError, load_audio
+from .charts import Chart, Difficulty, Instrument, Track
+
+SILENCE = 1e-4  # a peak of -80 dBFS: below it there is no music, only dither
+WINDOW_BATCH_SIZE = 32
+
+
+class AudioToChartPipeline(Pipeline):
+    """
+    Charts songs for the difficulties and instruments asked for.
+
+    ```python
+    >>> import tabhero_hf
+    >>> from transformers import pipeline
+
+    >>> charter = pipeline("audio-to-chart")
+    >>> result = charter("song.ogg", difficulties=["expert", "easy"], instruments=["lead"])
+    >>> result["notes"]["lead", "expert"][0]
+    (1.02, (0, 2), 0, 0.0)
+    ```
+
+    A song is a path to an audio file, a list of stems in a dictionary `{"stems": [paths]}`, a song folder, a waveform
+    `(samples,)` at the model's sampling rate, or a dictionary `{"array": samples, "sampling_rate": Hz}`. Call
+    parameters:
+
+    - `difficulties`, `instruments` (`list`, default all four and `["lead"]`): names or numbers.
+    - `window_batch_size` (`int`, default 32): windows, each for one difficulty and instrument, decoded at once.
+    - `generate_kwargs` (`dict`): for `generate()`, such as `num_beams` or `do_sample`.
+
+    Returns for each song a dictionary with `notes`, for each `(instrument, difficulty)` by name the notes in seconds
+    (see [`TabHeroTokenizer`]), and `chart`, a [`~tabhero_hf.charts.Chart`] of them on the song's own beat.
+
+    Raises:
+        ValueError: an unknown difficulty or instrument, or audio that cannot be used ([`~tabhero_hf.audio.AudioError`]
+            names the file).
+    """
+
+    _load_processor = True
+    _load_tokenizer = False
+    _load_feature_extractor = False
+    _load_image_processor = False
+    _load_video_processor = False
+    _pipeline_calls_generate = True
+
+    def _sanitize_parameters(
+        self, difficulties=None, instruments=None, window_batch_size=None, generate_kwargs=None, **unknown
+    ):
+        if unknown:
+            raise TypeError(f"unknown parameters of audio-to-chart: {', '.join(sorted(unknown))}")
+        preprocess, forward = {}, {}
+        if difficulties is not None:
+            preprocess["difficulties"] = _parse_all(Difficulty, difficulties)
+        if instruments is not None:
+            preprocess["instruments"] = _parse_all(Instrument, instruments)
+        if window_batch_size is not None:
+            if window_batch_size < 1:
+                raise ValueError(f"`window_batch_size` must be at least 1, got {window_batch_size}")
+            forward["window_batch_size"] = window_batch_size
+        if generate_kwargs is not None:
+            forward["generate_kwargs"] = generate_kwargs
+        return preprocess, forward, {}
+
+    def preprocess(
+        self, song, difficulties: Sequence[Difficulty] = tuple(Difficulty), instruments=(Instrument.LEAD,)
+    ) -> dict:
+        waveform = self._waveform(song)
+        inputs = self.feature_extractor(
+            waveform, sampling_rate=self.feature_extractor.sampling_rate, return_tensors="pt"
+        )
+        return {
+            **inputs,
+            "waveform": waveform,
+            "asked": [(instrument, difficulty) for instrument in instruments for difficulty in difficulties],
+        }
+
+    def _waveform(self, song) -> np.ndarray:
+        sampling_rate = self.feature_extractor.sampling_rate
+        if isinstance(song, (str, os.PathLike)):
+            return load_audio(song, sampling_rate)
+        if isinstance(song, dict) and "stems" in song:
+            return load_audio(song["stems"], sampling_rate)
+        if isinstance(song, dict) and {"array", "sampling_rate"} <= song.keys():
+            import soxr
+
+            array = np.asarray(song["array"], dtype=np.float32)
+            if song["sampling_rate"] != sampling_rate and array.ndim == 1 and len(array):
+                array = soxr.resample(array, song["sampling_rate"], sampling_rate)
+            return array
+        if isinstance(song, np.ndarray):
+            return song
+        raise TypeError(
+            "a song is a path, a waveform, {'stems': [paths]} or {'array': samples, 'sampling_rate': Hz}, "
+            f"not {type(song).__name__}"
+        )
+
+    def _forward(self, inputs: dict, window_batch_size: int = WINDOW_BATCH_SIZE, generate_kwargs: dict | None = None):
+        generate_kwargs = self._prepare_generate_kwargs(generate_kwargs or {})
+        asked, num_windows = inputs["asked"], len(inputs["input_features"])
+        silent = np.abs(inputs["waveform"]).max() < SILENCE
+        sequences = []
+        rows = [] if silent else [(window, *what) for what in asked for window in range(num_windows)]
+        for start in range(0, len(rows), window_batch_size):
+            windows, instruments, difficulties = map(list, zip(*rows[start : start + window_batch_size], strict=True))
+            sequences += self.model.generate(
+                input_features=inputs["input_features"][windows],
+                attention_mask=inputs["attention_mask"][windows],
+                difficulty_ids=torch.tensor(difficulties, device=self.device),
+                instrument_ids=torch.tensor(instruments, device=self.device),
+                **generate_kwargs,
+            ).tolist()
+        return {**inputs, "sequences": sequences}
+
+    def postprocess(self, outputs: dict) -> dict:
+        asked, sequences = outputs["asked"], outputs["sequences"]
+        starts = outputs["window_start"].tolist()
+        frames = outputs["attention_mask"].sum(dim=1).tolist()
+        tempo_map = estimate_tempo_map(outputs["waveform"], self.feature_extractor.sampling_rate)
+        notes, tracks = {}, {}
+        for index, (instrument, difficulty) in enumerate(asked):
+            windows = sequences[index * len(starts) : (index + 1) * len(starts)]
+            song = self.processor.decode_song(windows, starts, frames) if windows else []
+            song = playable_notes(song)
+            notes[instrument.name.lower(), difficulty.name.lower()] = song
+            tracks[instrument, difficulty] = Track.from_seconds(song, tempo_map, instrument, difficulty)
+        return {"notes": notes, "chart": Chart(tempo_map=tempo_map, tracks=tracks)}
+
+
+def playable_notes(notes: list) -> list:
+    """Notes as a five-fret guitar has them: without the sixth lane of six-fret guitars, and open notes alone."""
+    playable = []
+    for onset, lanes, modifiers, sustain in notes:
+        fretted = tuple(sorted({min(lane, 4) for lane in lanes if lane < 6}))
+        playable.append((onset, fretted or (6,), modifiers, sustain))
+    return playable
+
+
+def _parse_all(kind: type[Difficulty] | type[Instrument], values) -> list:
+    values = [values] if isinstance(values, (str, int)) else list(values)
+    if not values:
+        raise ValueError(f"no {kind.__name__.lower()} asked for")
+    return list(dict.fromkeys(kind.parse(value) for value in values))
+
+
+__all__ = ["AudioError", "AudioToChartPipeline"]

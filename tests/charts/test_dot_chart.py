@@ -1,0 +1,233 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tabhero_hf.charts import (
+    Chart,
+    ChartError,
+    Difficulty,
+    Instrument,
+    Kind,
+    Note,
+    Phrase,
+    TempoMap,
+    Track,
+    format_chart,
+    read_chart,
+    write_chart,
+)
+
+LEAD_EXPERT = (Instrument.LEAD, Difficulty.EXPERT)
+
+
+def text_of(track="", song="Resolution = 192", sync="", events="", name="ExpertSingle"):
+    sections = {"Song": song, "SyncTrack": sync, "Events": events, name: track}
+    return "".join(f"[{name}]\n{{\n{lines}\n}}\n" for name, lines in sections.items())
+
+
+def read_track(*lines):
+    return read_chart(text_of("\n".join(lines))).tracks[LEAD_EXPERT]
+
+
+def kinds(*lines):
+    return [note.kind for note in read_track(*lines).notes]
+
+
+def test_lanes_and_open():
+    notes = read_track("0 = N 0 0", "192 = N 4 96", "192 = N 1 96", "384 = N 7 0").notes
+    assert notes == (Note(0, (0,)), Note(192, (1, 4), 96), Note(384, (6,)))
+
+
+def test_flip_turns_a_strum_into_a_hopo_and_a_hopo_into_a_strum():
+    assert kinds("0 = N 0 0", "64 = N 1 0") == [Kind.STRUM, Kind.HOPO]
+    assert kinds("0 = N 0 0", "64 = N 1 0", "64 = N 5 0") == [Kind.STRUM, Kind.STRUM]
+    assert kinds("0 = N 0 0", "96 = N 1 0", "96 = N 5 0") == [Kind.STRUM, Kind.HOPO]
+
+
+def test_tap_beats_flip():
+    assert kinds("0 = N 0 0", "0 = N 5 0", "0 = N 6 0") == [Kind.TAP]
+
+
+def test_hopo_settings_of_the_song_count():
+    text = text_of("0 = N 0 0\n96 = N 1 0")
+    assert read_chart(text, {"eighthnote_hopo": "1"}).tracks[LEAD_EXPERT].notes[1].kind is Kind.HOPO
+
+
+def test_events_out_of_order_repeats_and_overlong_sustains():
+    notes = read_track("192 = N 0 0", "0 = N 0 50", "0 = N 0 400", "0 = N 1 400", "0 = N 0 7").notes
+    assert notes[0].sustains == (192, 400)
+    assert notes[0].sustain == 400
+
+
+def test_lane_of_a_six_fret_guitar_is_not_a_five_fret_note():
+    assert len(read_track("0 = N 8 0", "1 = N 0 0").notes) == 1
+
+
+def test_star_power_and_solos():
+    track = read_track(
+        "0 = N 0 0", "0 = S 2 192", "0 = S 64 9", "0 = E solo", "96 = E soloend", '192 = E "solo"', '192 = E "soloend"'
+    )
+    assert track.star_power == (Phrase(0, 192),)
+    assert track.solos == (Phrase(0, 97), Phrase(192, 1))
+
+
+def test_tempos_meters_sections_and_end():
+    chart = read_chart(
+        text_of(
+            "0 = N 0 0",
+            sync="192 = B 90500\n0 = TS 3\n0 = TS 7 3\n0 = A 500",
+            events='0 = E "section Intro [a] "b""\n5 = E "prc_Verse_1"\n6 = E "lyric end"\n9 = E "end"',
+        )
+    )
+    assert chart.tempo_map == TempoMap(192, ((192, 90.5),), ((0, 7, 8),))
+    assert chart.sections == ((0, 'Intro [a] "b"'), (5, "Verse_1"))
+    assert chart.end_tick == 9
+
+
+def test_metadata_and_offset():
+    song = 'Name = "A "quoted" = name"\nYear = ", 2021"\nResolution = 480\nOffset = 0.25\nGenre = ""\nPlayer2 = bass'
+    chart = read_chart(text_of("0 = N 0 0", song=song))
+    assert chart.metadata == {"name": 'A "quoted" = name', "year": "2021"}
+    assert (chart.offset, chart.tempo_map.resolution) == (0.25, 480)
+
+
+def test_resolution_defaults_to_192():
+    assert read_chart(text_of("0 = N 0 0", song="")).tempo_map.resolution == 192
+
+
+def test_absent_track_is_absent():
+    assert list(read_chart(text_of("0 = N 0 0", name="MediumDoubleBass")).tracks) == [(1, 1)]
+
+
+def test_brackets_and_braces_inside_values_and_unknown_sections_are_data():
+    text = "[Weird]\n{\n 0 = X }\n}\n" + text_of("0 = N 0 0\n1 = Z 5", song='Name = "[x] {y}"', events="nothing")
+    chart = read_chart(text)
+    assert chart.metadata["name"] == "[x] {y}"
+    assert len(chart.tracks) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_encodings_and_line_ends(tmp_path, encoding, line_end):
+    path = tmp_path / "notes.chart"
+    text = text_of("0 = N 0 0", song='Name = "Café"')
+    path.write_bytes(text.replace("\n", line_end).encode(encoding))
+    assert read_chart(path).metadata["name"] == "Café"
+
+
+@pytest.mark.parametrize(
+    ("part", "line"),
+    [
+        ({"track": "0 = N x 0"}, 15),
+        ({"track": "0 = N 0"}, 15),
+        ({"track": "0 = N 0 -5"}, 15),
+        ({"track": "-3 = N 0 0"}, 15),
+        ({"track": "99999999999 = N 0 0"}, 15),
+        ({"track": "² = N 0 0"}, 15),
+        ({"sync": "0 = B 0"}, 7),
+        ({"sync": "0 = TS 0"}, 7),
+        ({"sync": "0 = TS 4 99"}, 7),
+        ({"song": "Resolution = 0"}, 3),
+        ({"song": "Resolution = much"}, 3),
+        ({"song": "Offset = nan"}, 3),
+    ],
+)
+def test_broken_line_is_named(tmp_path, part, line):
+    path = tmp_path / "notes.chart"
+    path.write_text(text_of(**{"track": "0 = N 0 0", **part}), encoding="utf-8")
+    with pytest.raises(ChartError, match=rf"notes\.chart, line {line}: "):
+        read_chart(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n\0\0", b"[Song]\n{\n  Resolution = 192\n"])
+def test_other_and_cut_off_files_are_refused(tmp_path, content):
+    path = tmp_path / "notes.chart"
+    path.write_bytes(content)
+    with pytest.raises(ChartError, match="notes.chart"):
+        read_chart(path)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(ChartError, match="no such file"):
+        read_chart(tmp_path / "notes.chart")
+
+
+def test_huge_file_is_refused(tmp_path):
+    path = tmp_path / "notes.chart"
+    with path.open("wb") as file:
+        file.truncate(65 * 2**20)
+    with pytest.raises(ChartError, match="larger than 64 MiB"):
+        read_chart(path)
+
+
+def test_flip_is_written_only_where_the_kind_is_not_natural():
+    natural = (Note(0, (0,)), Note(64, (1,), 0, Kind.HOPO), Note(192, (2, 3)))
+    forced = (Note(0, (0,), 0, Kind.HOPO), Note(64, (1,)), Note(192, (2, 3), 0, Kind.TAP))
+    flips = [
+        [
+            line
+            for line in format_chart(Chart(TempoMap(192), {LEAD_EXPERT: Track(*LEAD_EXPERT, notes)})).split("\n")
+            if " N 5 " in line or " N 6 " in line
+        ]
+        for notes in (natural, forced)
+    ]
+    assert flips == [[], ["  0 = N 5 0", "  64 = N 5 0", "  192 = N 6 0"]]
+
+
+def test_six_fret_lane_is_not_written():
+    with pytest.raises(ChartError, match="no lane 5"):
+        format_chart(Chart(TempoMap(192), {LEAD_EXPERT: Track(*LEAD_EXPERT, (Note(0, (5,)),))}))
+
+
+names = st.text(max_size=20).map(lambda name: " ".join(name.split()).strip('", ')).filter(bool)
+
+
+@st.composite
+def tracks(draw, instrument, difficulty):
+    notes, tick, free = [], 0, [0] * 7
+    for step in draw(st.lists(st.integers(1, 300), min_size=1, max_size=20)):
+        tick += step
+        lanes = sorted(draw(st.sets(st.sampled_from([0, 1, 2, 3, 4, 6]), min_size=1)))
+        # Drop sustains into this note, which a reader cuts.
+        lanes = [lane for lane in lanes if free[lane] <= tick] or [6]
+        if free[lanes[0]] > tick:
+            continue
+        sustains = draw(st.lists(st.integers(0, 400), min_size=len(lanes), max_size=len(lanes)))
+        for lane, sustain in zip(lanes, sustains):
+            free[lane] = tick + sustain
+        notes.append(Note(tick, tuple(lanes), max(sustains), draw(st.sampled_from(Kind)), tuple(sustains)))
+    phrases = tuple(
+        Phrase(i * 500, length) for i, length in enumerate(draw(st.lists(st.integers(1, 500), max_size=3)))
+    )
+    solos = tuple(Phrase(i * 500, length) for i, length in enumerate(draw(st.lists(st.integers(1, 499), max_size=3))))
+    return Track(instrument, difficulty, tuple(notes), phrases, solos)
+
+
+@st.composite
+def charts(draw):
+    keys = draw(st.sets(st.tuples(st.sampled_from(Instrument), st.sampled_from(Difficulty)), max_size=3))
+    tempos = draw(st.dictionaries(st.integers(0, 9999), st.integers(1, 999_999), max_size=5))
+    meters = draw(st.dictionaries(st.integers(0, 9999), st.sampled_from([(4, 4), (7, 8), (3, 2), (1, 1)]), max_size=3))
+    return Chart(
+        TempoMap(
+            draw(st.sampled_from([96, 192, 480])),
+            tuple((tick, millis / 1000) for tick, millis in tempos.items()),
+            tuple((tick, *meter) for tick, meter in meters.items()),
+        ),
+        {key: draw(tracks(*key)) for key in keys},
+        tuple(sorted(draw(st.dictionaries(st.integers(0, 9999), names, max_size=3)).items())),
+        draw(st.none() | st.integers(0, 99_999)),
+        draw(st.dictionaries(st.sampled_from(["name", "artist", "album", "year", "genre", "charter"]), names)),
+        draw(st.integers(-5000, 5000)) / 1000,
+    )
+
+
+@given(charts())
+def test_written_chart_reads_the_same(chart):
+    assert read_chart(format_chart(chart)) == chart
+
+
+def test_line_breaks_in_metadata_stay_out_of_the_file(tmp_path):
+    path = tmp_path / "notes.chart"
+    write_chart(Chart(TempoMap(192), metadata={"name": "a\n}\r\n[ExpertSingle]"}), path)
+    assert read_chart(path).metadata == {"name": "a } [ExpertSingle]"}
