@@ -26,7 +26,7 @@ from tabhero_hf import (
     TabHeroProcessor,
     TabHeroTokenizer,
 )
-from tabhero_hf.data.collator import RandomEqualizer, SpecAugment, TabHeroCollator
+from tabhero_hf.data.collator import BackgroundNoise, RandomEqualizer, SpecAugment, TabHeroCollator
 from tabhero_hf.data.rendered import RenderedWindows, render_windows
 from tabhero_hf.evaluation.windows import score_windows
 
@@ -74,7 +74,9 @@ def main():
         model=model,
         args=training_arguments(args),
         train_dataset=RenderedWindows(output / "windows", seed=args.seed),
-        data_collator=TabHeroCollator(augment=[RandomEqualizer(), SpecAugment(max_frames=15)], seed=args.seed),
+        data_collator=TabHeroCollator(
+            augment=[BackgroundNoise(), RandomEqualizer(), SpecAugment(max_frames=15)], seed=args.seed
+        ),
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(output / "checkpoints"))
     trained = time.time()

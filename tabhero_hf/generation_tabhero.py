@@ -18,7 +18,8 @@ class TabHeroGrammarLogitsProcessor(LogitsProcessor):
       `DUR_100`, one more `DUR` or what follows a note; `TIME_0` only as the first note's time, and no value that adds
       nothing behind a `TIME_500` or `DUR_100`;
     - no onset and no sustain reaches past the window's end;
-    - a note is only begun if it and `<EOS>` still fit into `max_length`, so that no sequence is cut within a note.
+    - a note is only begun if it and `<EOS>` still fit into `max_length`, so that no sequence is cut within a note;
+      only `min_length`, if asked for, goes before this rule.
 
     If other processors left no legal token a finite score, all legal tokens become equally likely.
 
@@ -27,11 +28,16 @@ class TabHeroGrammarLogitsProcessor(LogitsProcessor):
             Time bins of 10 ms in each row's window: onsets are smaller. `None` sets no bound.
         max_length (`int`, *optional*):
             Longest sequence that may be generated, with its prompt.
+        min_length (`int`, defaults to 0):
+            Shortest sequence that may be generated, with its prompt.
     """
 
-    def __init__(self, window_bins: torch.LongTensor | None = None, max_length: int | None = None):
+    def __init__(
+        self, window_bins: torch.LongTensor | None = None, max_length: int | None = None, min_length: int = 0
+    ):
         self.window_bins = window_bins
         self.max_length = max_length
+        self.min_length = min_length
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         legal = self.legal_tokens(input_ids, scores.shape[-1])
@@ -56,7 +62,8 @@ class TabHeroGrammarLogitsProcessor(LogitsProcessor):
         tokens_left = torch.inf if self.max_length is None else self.max_length - input_ids.shape[1]
         remaining, sustained = self._clock(input_ids)
         first_note = (_value(input_ids, LAYOUT.fret) < 0).all(dim=1, keepdim=True)
-        time_fits = (time >= 0) & (time < remaining) & (tokens_left > _NOTE_TOKENS)
+        note_fits = tokens_left > _NOTE_TOKENS or input_ids.shape[1] < self.min_length
+        time_fits = (time >= 0) & (time < remaining) & note_fits
         sustain_fits = (duration >= 0) & ((sustained + duration) * LAYOUT.time_bins_per_duration <= remaining)
         return (
             (time_fits & between_notes & ((time > 0) | first_note))
@@ -115,8 +122,11 @@ class TabHeroGenerationMixin(GenerationMixin):
         )
         if not _has_note_vocabulary(self.config):
             return processors
+        min_length = (input_ids_seq_length or 0) + (generation_config.min_new_tokens or 0)
         grammar = TabHeroGrammarLogitsProcessor(
-            self._window_bins(encoder_input_ids, model_kwargs or {}), generation_config.max_length
+            self._window_bins(encoder_input_ids, model_kwargs or {}),
+            max_length=generation_config.max_length,
+            min_length=max(generation_config.min_length or 0, min_length),
         )
         # First, so that top-k and the like choose among legal tokens; last, so that none leaves them.
         return LogitsProcessorList([grammar, *processors, grammar] if processors else [grammar])
@@ -143,11 +153,21 @@ class TabHeroGenerationMixin(GenerationMixin):
             frames = states.new_full((len(states),), states.shape[1] * self.config.downsample_factor)
         return (frames.float() / self.config.frames_per_time_step).ceil().long()
 
+    def _maybe_initialize_input_ids_for_generation(
+        self, inputs: torch.Tensor | None = None, bos_token_id: int | None = None, model_kwargs: dict | None = None
+    ) -> torch.Tensor:
+        if inputs is None and (model_kwargs or {}).get("encoder_outputs") is None:
+            # No audio at all is one frame of silence: `generate` would hand token ids to the encoder.
+            return torch.zeros(1, 1, self.config.num_mel_bins, dtype=self.dtype, device=self.device)
+        return super()._maybe_initialize_input_ids_for_generation(inputs, bos_token_id, model_kwargs)
+
     def prepare_inputs_for_generation(self, input_ids: torch.LongTensor, *args, **kwargs) -> dict:
         model_inputs = super().prepare_inputs_for_generation(input_ids, *args, **kwargs)
         if model_inputs.get("decoder_time_ids") is None:
             times = token_time_bins(input_ids, self.config.time_tokens).cumsum(dim=1)
-            model_inputs["decoder_time_ids"] = times[:, -model_inputs["decoder_input_ids"].shape[1] :].contiguous()
+            times = times[:, -model_inputs["decoder_input_ids"].shape[1] :]
+            # Cloned for constant strides, as `decoder_input_ids` are: others would be compiled again.
+            model_inputs["decoder_time_ids"] = times.clone(memory_format=torch.contiguous_format)
         return model_inputs
 
 

@@ -46,29 +46,6 @@ class TabHeroEncoderOutput(BaseModelOutput):
     onset_logits: torch.FloatTensor | None = None
 
 
-@dataclass
-class TabHeroModelOutput(Seq2SeqModelOutput):
-    r"""
-    onset_logits (`torch.FloatTensor` of shape `(batch_size, time_bins)`, *optional*):
-        For every time bin of 10 ms, the logit that a charted note starts there.
-    decoder_time_ids (`torch.LongTensor` of shape `(batch_size, target_sequence_length)`):
-        The current time at every decoder position, in time bins since the window's start.
-    """
-
-    onset_logits: torch.FloatTensor | None = None
-    decoder_time_ids: torch.LongTensor | None = None
-
-
-@dataclass
-class TabHeroSeq2SeqLMOutput(Seq2SeqLMOutput):
-    r"""
-    onset_logits (`torch.FloatTensor` of shape `(batch_size, time_bins)`, *optional*):
-        For every time bin of 10 ms, the logit that a charted note starts there.
-    """
-
-    onset_logits: torch.FloatTensor | None = None
-
-
 class TabHeroRotaryEmbedding(nn.Module):
     """Rotary position embedding ([RoFormer](https://huggingface.co/papers/2104.09864)) of real-valued positions."""
 
@@ -378,6 +355,14 @@ class TabHeroConvStage(nn.Module):
         return self.norm(F.gelu(hidden_states), mask), mask
 
 
+def add_condition(hidden_states: torch.Tensor, embedding: nn.Embedding, ids: torch.LongTensor | None) -> torch.Tensor:
+    """Adds each row's condition `ids` `(batch,)` to all of its positions, `(batch, length, width)`."""
+    if ids is not None:
+        return hidden_states + embedding(ids)[:, None]
+    # Distributed training wants a gradient for every parameter.
+    return hidden_states + 0.0 * embedding.weight.sum() if embedding.training else hidden_states
+
+
 class TabHeroOnsetHead(nn.Module):
     """
     Where in the audio the asked-for difficulty and instrument have a note: one logit for each time bin.
@@ -402,10 +387,8 @@ class TabHeroOnsetHead(nn.Module):
         `hidden_states` `(batch, positions, encoder_hidden_size)` and their mask `(batch, positions)` -> logits
         `(batch, time_bins)`, one for each `time_step` of audio, `NO_ONSET` where there is none.
         """
-        if difficulty_ids is not None:
-            hidden_states = hidden_states + self.difficulty_embedding(difficulty_ids)[:, None]
-        if instrument_ids is not None:
-            hidden_states = hidden_states + self.instrument_embedding(instrument_ids)[:, None]
+        hidden_states = add_condition(hidden_states, self.difficulty_embedding, difficulty_ids)
+        hidden_states = add_condition(hidden_states, self.instrument_embedding, instrument_ids)
         logits = self.out(F.gelu(self.dense(hidden_states)))  # one for each mel frame of a position
         num_frames = logits.shape[1] * logits.shape[2]
         logits = logits.flatten(1)
@@ -424,6 +407,10 @@ class TabHeroOnsetHead(nn.Module):
         return logits if attention_mask is None else logits.masked_fill(~valid[:, left], NO_ONSET)
 
 
+class TabHeroOnsetGate(nn.Linear):
+    """A linear layer that starts closed, at zero."""
+
+
 class TabHeroOnsetPointer(nn.Module):
     """
     Turns onset logits into scores of the `TIME` tokens: a pointer ([Vinyals et al.,
@@ -438,7 +425,7 @@ class TabHeroOnsetPointer(nn.Module):
     def __init__(self, config: TabHeroConfig):
         super().__init__()
         self.num_time_tokens = config.num_time_tokens
-        self.gate = nn.Linear(config.hidden_size, 2, bias=False)
+        self.gate = TabHeroOnsetGate(config.hidden_size, 2, bias=False)
 
     def forward(
         self, hidden_states: torch.Tensor, onset_logits: torch.Tensor, time_ids: torch.LongTensor
@@ -483,14 +470,16 @@ class TabHeroPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
-        super()._init_weights(module)
-        if isinstance(module, nn.Conv1d):
-            # Convolutions over few inputs vanish with the transformer's small range.
-            init.kaiming_normal_(module.weight, nonlinearity="linear")
-        elif isinstance(module, TabHeroOnsetHead):
-            init.constant_(module.out.bias, -3.0)  # onsets are rare
-        elif isinstance(module, TabHeroOnsetPointer):
-            init.zeros_(module.gate.weight)
+        if isinstance(module, TabHeroOnsetGate):
+            init.zeros_(module.weight)
+        elif isinstance(module, nn.Embedding):
+            # Tied to the output: logits start with the same small spread at every width, so that the loss starts at
+            # that of chance.
+            init.normal_(module.weight, std=min(self.config.initializer_range, 0.32 * module.embedding_dim**-0.5))
+            if module.padding_idx is not None and not getattr(module.weight, "_is_hf_initialized", False):
+                init.zeros_(module.weight[module.padding_idx])
+        else:
+            super()._init_weights(module)
 
     def _get_feat_extract_output_lengths(self, input_lengths: torch.LongTensor) -> torch.LongTensor:
         """Mel frames -> encoder positions."""
@@ -638,11 +627,8 @@ class TabHeroDecoder(TabHeroPreTrainedModel):
         if inputs_embeds is None:
             inputs_embeds = self.embed_tokens(input_ids)
 
-        hidden_states = inputs_embeds
-        if difficulty_ids is not None:
-            hidden_states = hidden_states + self.difficulty_embedding(difficulty_ids)[:, None]
-        if instrument_ids is not None:
-            hidden_states = hidden_states + self.instrument_embedding(instrument_ids)[:, None]
+        hidden_states = add_condition(inputs_embeds, self.difficulty_embedding, difficulty_ids)
+        hidden_states = add_condition(hidden_states, self.instrument_embedding, instrument_ids)
         hidden_states = self.dropout(hidden_states)
 
         if use_cache and past_key_values is None:
@@ -705,14 +691,39 @@ class TabHeroModel(TabHeroPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module):
         self.decoder.embed_tokens = value
 
-    def _current_times(
-        self, decoder_input_ids: torch.LongTensor | None, past_key_values: Cache | None
+    def encode(
+        self,
+        input_features: torch.FloatTensor | None,
+        attention_mask: torch.LongTensor | None = None,
+        difficulty_ids: torch.LongTensor | None = None,
+        instrument_ids: torch.LongTensor | None = None,
+        encoder_outputs: TabHeroEncoderOutput | tuple[torch.FloatTensor] | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> TabHeroEncoderOutput:
+        """The encoder's output, computed unless it is there already."""
+        if encoder_outputs is None:
+            return self.encoder(
+                input_features,
+                attention_mask=attention_mask,
+                difficulty_ids=difficulty_ids,
+                instrument_ids=instrument_ids,
+                **kwargs,
+            )
+        if not isinstance(encoder_outputs, TabHeroEncoderOutput):
+            encoder_outputs = TabHeroEncoderOutput(*(encoder_outputs[i] for i in range(len(encoder_outputs))))
+        return encoder_outputs
+
+    def current_times(
+        self, decoder_input_ids: torch.LongTensor | None, past_key_values: Cache | None = None
     ) -> torch.LongTensor | None:
         """
         The current time at every position, `(batch, length)` in time bins: all `TIME` values up to and including it.
+        `None` if the model does not need it.
         """
-        if decoder_input_ids is None:
+        if not (self.config.time_aligned_cross_attention or self.config.onset_pointer):
             return None
+        if decoder_input_ids is None:
+            raise ValueError("`decoder_inputs_embeds` do not tell the current time: pass `decoder_time_ids` too")
         times = token_time_bins(decoder_input_ids, self.config.time_tokens).cumsum(dim=1)
         if past_key_values is not None and past_key_values.get_seq_length() > 0:
             elapsed = getattr(past_key_values, "elapsed_time_bins", None)
@@ -738,7 +749,7 @@ class TabHeroModel(TabHeroPreTrainedModel):
         decoder_time_ids: torch.LongTensor | None = None,
         use_cache: bool | None = None,
         **kwargs: Unpack[TransformersKwargs],
-    ) -> tuple | TabHeroModelOutput:
+    ) -> tuple | Seq2SeqModelOutput:
         r"""
         input_features (`torch.FloatTensor` of shape `(batch_size, frames, num_mel_bins)`):
             Log-mel windows, see [`TabHeroFeatureExtractor`].
@@ -754,21 +765,11 @@ class TabHeroModel(TabHeroPreTrainedModel):
             The current time at every decoder position, in time bins since the window's start. Added up from
             `decoder_input_ids` when unset; needed with `decoder_inputs_embeds`.
         """
-        if encoder_outputs is None:
-            encoder_outputs = self.encoder(
-                input_features,
-                attention_mask=attention_mask,
-                difficulty_ids=difficulty_ids,
-                instrument_ids=instrument_ids,
-                **kwargs,
-            )
-        elif not isinstance(encoder_outputs, TabHeroEncoderOutput):
-            encoder_outputs = TabHeroEncoderOutput(*(encoder_outputs[i] for i in range(len(encoder_outputs))))
-
+        encoder_outputs = self.encode(
+            input_features, attention_mask, difficulty_ids, instrument_ids, encoder_outputs, **kwargs
+        )
         if decoder_time_ids is None:
-            decoder_time_ids = self._current_times(decoder_input_ids, past_key_values)
-        if decoder_time_ids is None and (self.config.time_aligned_cross_attention or self.config.onset_pointer):
-            raise ValueError("`decoder_inputs_embeds` do not tell the current time: pass `decoder_time_ids` too")
+            decoder_time_ids = self.current_times(decoder_input_ids, past_key_values)
 
         decoder_outputs = self.decoder(
             input_ids=decoder_input_ids,
@@ -788,7 +789,7 @@ class TabHeroModel(TabHeroPreTrainedModel):
         if past_key_values is not None and decoder_time_ids is not None and not torch.compiler.is_compiling():
             past_key_values.elapsed_time_bins = decoder_time_ids[:, -1]
 
-        return TabHeroModelOutput(
+        return Seq2SeqModelOutput(
             last_hidden_state=decoder_outputs.last_hidden_state,
             past_key_values=past_key_values,
             decoder_hidden_states=decoder_outputs.hidden_states,
@@ -797,8 +798,6 @@ class TabHeroModel(TabHeroPreTrainedModel):
             encoder_last_hidden_state=encoder_outputs.last_hidden_state,
             encoder_hidden_states=encoder_outputs.hidden_states,
             encoder_attentions=encoder_outputs.attentions,
-            onset_logits=encoder_outputs.onset_logits,
-            decoder_time_ids=decoder_time_ids,
         )
 
 
@@ -846,9 +845,8 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         decoder_time_ids: torch.LongTensor | None = None,
         use_cache: bool | None = None,
         labels: torch.LongTensor | None = None,
-        logits_to_keep: int | torch.Tensor = 0,
         **kwargs: Unpack[TransformersKwargs],
-    ) -> tuple | TabHeroSeq2SeqLMOutput:
+    ) -> tuple | Seq2SeqLMOutput:
         r"""
         input_features (`torch.FloatTensor` of shape `(batch_size, frames, num_mel_bins)`):
             Log-mel windows, see [`TabHeroFeatureExtractor`].
@@ -885,9 +883,12 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
                 labels, self.config.pad_token_id, self.config.decoder_start_token_id
             )
 
-        outputs: TabHeroModelOutput = self.model(
-            input_features,
-            attention_mask=attention_mask,
+        encoder_outputs = self.model.encode(
+            input_features, attention_mask, difficulty_ids, instrument_ids, encoder_outputs, **kwargs
+        )
+        if decoder_time_ids is None:
+            decoder_time_ids = self.model.current_times(decoder_input_ids, past_key_values)
+        outputs: Seq2SeqModelOutput = self.model(
             decoder_input_ids=decoder_input_ids,
             decoder_attention_mask=decoder_attention_mask,
             difficulty_ids=difficulty_ids,
@@ -900,24 +901,27 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             use_cache=use_cache,
             **kwargs,
         )
-        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        hidden_states = outputs.last_hidden_state[:, kept]
-        logits = self.lm_head(hidden_states)
-        if self.onset_pointer is not None and outputs.onset_logits is not None:
-            scores = self.onset_pointer(hidden_states, outputs.onset_logits, outputs.decoder_time_ids[:, kept])
+        logits = self.lm_head(outputs.last_hidden_state)
+        onset_logits = encoder_outputs.onset_logits
+        if self.onset_pointer is not None and onset_logits is not None:
+            scores = self.onset_pointer(outputs.last_hidden_state, onset_logits, decoder_time_ids)
             first = self.config.first_time_token_id
             logits = logits + F.pad(scores, (first, logits.shape[-1] - first - scores.shape[-1]))
 
         loss = None
         if labels is not None:
             loss = self.loss_function(
-                logits=logits, labels=None, shift_labels=labels, vocab_size=self.config.vocab_size, **kwargs
+                logits=logits,
+                labels=None,
+                shift_labels=labels.contiguous(),
+                vocab_size=self.config.vocab_size,
+                **kwargs,
             )
-            if outputs.onset_logits is not None and self.config.onset_loss_weight:
-                onset_loss = self._onset_loss(outputs.onset_logits, labels, kwargs.get("num_items_in_batch"))
+            if onset_logits is not None and self.config.onset_loss_weight:
+                onset_loss = self._onset_loss(onset_logits, labels, kwargs.get("num_items_in_batch"))
                 loss = loss + self.config.onset_loss_weight * onset_loss
 
-        return TabHeroSeq2SeqLMOutput(
+        return Seq2SeqLMOutput(
             loss=loss,
             logits=logits,
             past_key_values=outputs.past_key_values,
@@ -927,7 +931,6 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             encoder_last_hidden_state=outputs.encoder_last_hidden_state,
             encoder_hidden_states=outputs.encoder_hidden_states,
             encoder_attentions=outputs.encoder_attentions,
-            onset_logits=outputs.onset_logits,
         )
 
     def _onset_loss(

@@ -1,6 +1,7 @@
 # Copyright 2026 The Tab Hero authors. Licensed under the MIT License.
 """Processor class for Tab Hero: audio to model inputs, generated tokens to the notes of a song."""
 
+import os
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -68,7 +69,12 @@ class TabHeroProcessor(ProcessorMixin):
 
     @property
     def model_input_names(self) -> list[str]:
-        return [*self.feature_extractor.model_input_names, "labels"]
+        return [*self.feature_extractor.model_input_names, "window_start", "audio_index", "labels"]
+
+    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> list[str]:
+        saved_files = super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+        self.__dict__.pop("auto_map", None)  # written for the Hub; a loaded processor has none
+        return saved_files
 
     def decode_song(
         self, sequences: Sequence[Iterable[int]], window_start: Sequence[float], num_frames: Sequence[int]

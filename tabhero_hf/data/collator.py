@@ -51,6 +51,33 @@ class RandomEqualizer:
 
 
 @dataclass
+class BackgroundNoise:
+    """
+    Adds noise of one random spectrum to the mel power, below and around the music: cymbals, reverberation, hiss. What
+    it does to the contrast of a recording is undone by normalising again, as features are.
+    """
+
+    probability: float = 0.6
+    lowest: float = -2.5  # of the noise's level, in standard deviations of a song's features
+    highest: float = 0.3
+    log_scale: float = 2.2  # natural logarithms of mel power in one standard deviation
+
+    def __call__(self, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A noisier copy of `features` `(frames, bands)`."""
+        if rng.random() > self.probability:
+            return features
+        frames, bands = features.shape
+        level = rng.uniform(self.lowest, self.highest) + rng.normal(0, 0.5) * np.linspace(-1, 1, bands)
+        # The power of noise in a band is the steadier the more bins of the spectrum it adds up.
+        spread = 1 / (self.log_scale * np.sqrt(1 + np.arange(bands) // 8))
+        noise = rng.standard_normal((frames, bands), dtype=np.float32) * spread.astype(np.float32)
+        noise += level.astype(np.float32)
+        power = np.exp(features * self.log_scale) + np.exp(noise * self.log_scale)
+        noisy = np.log(power) / self.log_scale
+        return (noisy - noisy.mean()) / noisy.std()
+
+
+@dataclass
 class TabHeroCollator:
     """
     Pads windows to a batch for [`TabHeroForConditionalGeneration`].

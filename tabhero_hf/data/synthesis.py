@@ -317,7 +317,7 @@ def amplify(di: np.ndarray, amplifier: Amplifier) -> np.ndarray:
 def second_take(di: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Double-track: the same performance slightly late and slightly out of tune, varying slowly."""
     knots = np.arange(0, len(di) + SAMPLE_RATE // 4, SAMPLE_RATE // 4)
-    return delayed(di, np.interp(np.arange(len(di)), knots, rng.uniform(0.001, 0.012, len(knots))))
+    return delayed(di, np.interp(np.arange(len(di)), knots, rng.uniform(0.001, 0.009, len(knots))))
 
 
 def flange(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -456,8 +456,8 @@ def render_guitar(rng: np.random.Generator, part: list[Note], samples: int) -> n
     """Strings into an amplifier, sometimes double-tracked."""
     string = syn.guitar_string(rng)
     drive = float(np.exp(rng.uniform(np.log(1.0), np.log(300.0)))) if rng.random() < 0.5 else rng.uniform(20.0, 250.0)
-    di = strum(rng, part, samples, string, syn.palm_muted(string, rng), scrape=rng.uniform(0.05, 0.8))
-    di += 10.0 ** rng.uniform(-3.5, -1.7) * rng.normal(0.0, 1.0, samples).astype(np.float32) / np.sqrt(drive)
+    di = strum(rng, part, samples, string, syn.palm_muted(string, rng), scrape=rng.uniform(0.15, 0.9))
+    di += 10.0 ** rng.uniform(-3.5, -2.3) * rng.normal(0.0, 1.0, samples).astype(np.float32) / np.sqrt(drive)
     amplifier = syn.guitar_amplifier(rng, drive)
     sound = syn.amplify(di, amplifier)
     if rng.random() < 0.65:
@@ -494,6 +494,8 @@ def strum(
     tuning = rng.normal(0.0, 0.08)
     spread = rng.uniform(0.0, 0.004)
     release = rng.uniform(0.004, 0.03)
+    # The plectrum touches and damps the string before it strikes: what makes notes distinct at high gain.
+    touch = rng.uniform(0.002, 0.012)
     picks = [syn.pick_noise(rng) for _ in range(3)]
     longest: dict[tuple[int, bool], float] = {}
     for note in part:
@@ -507,7 +509,7 @@ def strum(
     target = np.zeros(samples, np.float32)
     for note in part:
         for voice, above in enumerate(SHAPES[note.shape][0]):
-            sound = cache[note.root + above, note.muted][: max(64, int(note.length * syn.SAMPLE_RATE))]
+            sound = cache[note.root + above, note.muted][: max(64, int((note.length - touch) * syn.SAMPLE_RATE))]
             sound = syn.fade_out(sound, release)
             if note.legato:
                 # A hammered note lacks the brightest instant of the attack.

@@ -128,6 +128,7 @@ def test_labels_stand_where_the_sound_begins(instrument):
         for hits, offsets in ((found, 0.0), (shuffled, rng.uniform(0.04, 0.06, len(times)))):
             centre = np.round((times + offsets) * syn.SAMPLE_RATE / 128).astype(int)
             near = np.max([rise[centre + shift] for shift in range(-3, 4)], axis=0)
-            hits.extend(near > 2.0 * np.median(rise))
+            # High gain hisses all the time: a rise counts where it stands out of this sound's own spread.
+            hits.extend(near > rise.mean() + rise.std())
     assert np.mean(found) > 0.9
     assert np.mean(found) > np.mean(shuffled) + 0.2

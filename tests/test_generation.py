@@ -1,0 +1,169 @@
+import pytest
+import torch
+from transformers import GenerationConfig
+
+from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration, TabHeroGrammarLogitsProcessor, TabHeroTokenizer
+
+TOKENIZER = TabHeroTokenizer()
+FRAMES_PER_SECOND = 22050 / 256
+
+
+@pytest.fixture(scope="module")
+def model() -> TabHeroForConditionalGeneration:
+    """Random weights: nothing but the grammar keeps this model's output in order."""
+    torch.manual_seed(0)
+    config = TabHeroConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)
+    model = TabHeroForConditionalGeneration(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return model
+
+
+def windows(count: int, frames: int = 120, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Windows of all lengths up to `frames`, for random difficulties and instruments."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, frames + 1, (count,), generator=generator)
+    return {
+        "input_features": torch.randn(count, frames, 128, generator=generator),
+        "attention_mask": (torch.arange(frames) < lengths[:, None]).long(),
+        "difficulty_ids": torch.randint(0, 4, (count,), generator=generator),
+        "instrument_ids": torch.randint(0, 4, (count,), generator=generator),
+    }
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        {},
+        {"num_beams": 4},
+        {"do_sample": True, "temperature": 5.0, "top_k": 0},
+        {"do_sample": True, "temperature": 5.0, "num_beams": 2},
+    ],
+    ids=["greedy", "beam", "sampling", "beam sampling"],
+)
+def test_a_thousand_windows_are_a_thousand_grammatical_sequences(model, strategy):
+    torch.manual_seed(1)
+    charted = 0
+    for seed, max_new_tokens in enumerate((1, 4, 5, 30, 41)):
+        inputs = windows(200, seed=seed)
+        sequences = model.generate(**inputs, max_new_tokens=max_new_tokens, **strategy)
+        ends = inputs["attention_mask"].sum(dim=1) / FRAMES_PER_SECOND
+        for ids, end in zip(sequences.tolist(), ends.tolist(), strict=True):
+            assert TOKENIZER.eos_token_id in ids
+            for onset, _, _, sustain in TOKENIZER.decode_notes(ids):  # raises where the grammar is left
+                assert onset < end
+                assert onset + sustain < end + 0.01
+            charted += 1
+    assert charted == 1000
+
+
+def legal_after(*tokens: str, seconds: float | None = None, max_length: int | None = None) -> set[str]:
+    ids = torch.tensor([TOKENIZER.convert_tokens_to_ids(list(tokens))])
+    bins = None if seconds is None else torch.tensor([round(seconds * 100)])
+    legal = TabHeroGrammarLogitsProcessor(bins, max_length).legal_tokens(ids, 740)[0]
+    return set(TOKENIZER.convert_ids_to_tokens(legal.nonzero()[:, 0].tolist()))
+
+
+def groups(tokens: set[str]) -> set[str]:
+    return {token.split("_")[0] for token in tokens}
+
+
+NOTE = ("<BOS>", "TIME_50", "FRET_0", "MOD_NONE")
+
+
+def test_what_may_follow_each_token():
+    assert groups(legal_after("<BOS>")) == {"TIME", "<EOS>"} and "TIME_0" in legal_after("<BOS>")
+    assert groups(legal_after("<BOS>", "TIME_50")) == {"FRET"}
+    assert groups(legal_after("<BOS>", "TIME_500")) == {"FRET", "TIME"}
+    assert groups(legal_after("<BOS>", "TIME_50", "FRET_0")) == {"MOD"}
+    assert groups(legal_after(*NOTE)) == {"DUR"}
+    assert groups(legal_after(*NOTE, "DUR_3")) == {"TIME", "<EOS>"} and "TIME_0" not in legal_after(*NOTE, "DUR_3")
+    assert groups(legal_after(*NOTE, "DUR_100")) == {"TIME", "DUR", "<EOS>"}
+    assert "DUR_0" not in legal_after(*NOTE, "DUR_100") and "TIME_0" not in legal_after("<BOS>", "TIME_500")
+    assert legal_after(*NOTE, "DUR_0", "<EOS>") == {"<PAD>"}
+    assert legal_after(*NOTE, "DUR_0", "<EOS>", "<PAD>") == {"<PAD>"}
+
+
+def test_onsets_and_sustains_end_with_the_window():
+    times = legal_after("<BOS>", seconds=0.3)
+    assert "TIME_29" in times and "TIME_30" not in times
+    later = legal_after(*NOTE, "DUR_0", seconds=0.6)
+    assert "TIME_9" in later and "TIME_10" not in later
+    assert legal_after(*NOTE, "DUR_0", seconds=0.51) == {"<EOS>"}
+    sustains = legal_after(*NOTE, seconds=1.0)
+    assert "DUR_10" in sustains and "DUR_11" not in sustains
+    assert legal_after(*NOTE, "DUR_100", seconds=5.6) == {
+        "<EOS>", "DUR_1", "DUR_2", *(f"TIME_{step}" for step in range(1, 501)),
+    }  # fmt: skip
+
+
+def test_a_note_that_would_not_fit_is_not_begun():
+    assert groups(legal_after("<BOS>", max_length=6)) == {"TIME", "<EOS>"}
+    assert legal_after("<BOS>", max_length=5) == {"<EOS>"}
+    assert groups(legal_after("<BOS>", "TIME_500", max_length=6)) == {"FRET"}
+    assert legal_after(*NOTE, "DUR_100", max_length=6) == {"<EOS>"}
+
+
+def test_other_processors_cannot_leave_the_grammar(model):
+    inputs = windows(8)
+    everything_but_pad = list(range(1, 740))
+    sequences = model.generate(**inputs, max_new_tokens=30, suppress_tokens=everything_but_pad)
+    assert len([TOKENIZER.decode_notes(ids) for ids in sequences]) == 8
+    sequences = model.generate(**inputs, max_new_tokens=30, min_new_tokens=30)
+    assert len([TOKENIZER.decode_notes(ids) for ids in sequences]) == 8
+
+
+def test_one_batch_of_windows_equals_window_by_window(model):
+    inputs = windows(12)
+    together = model.generate(**inputs, max_new_tokens=60)
+    for row in range(12):
+        frames = int(inputs["attention_mask"][row].sum())
+        alone = {name: value[row : row + 1] for name, value in inputs.items()}
+        alone["input_features"] = alone["input_features"][:, :frames]
+        alone["attention_mask"] = alone["attention_mask"][:, :frames]
+        ids = model.generate(**alone, max_new_tokens=60)[0]
+        assert together[row, : len(ids)].tolist() == ids.tolist()
+        assert not together[row, len(ids) :].any()
+
+
+@pytest.mark.parametrize("strategy", [{}, {"num_beams": 3}], ids=["greedy", "beam"])
+@pytest.mark.parametrize("cache", [{"use_cache": False}, {"cache_implementation": "static"}], ids=["none", "static"])
+def test_caches_do_not_change_what_is_written(model, strategy, cache):
+    inputs = windows(4)
+    expected = model.generate(**inputs, max_new_tokens=25, **strategy)
+    # Compiling the step is another test's matter; here it would only take time.
+    config = GenerationConfig(**{**model.generation_config.to_dict(), "disable_compile": True})
+    ids = model.generate(**inputs, generation_config=config, max_new_tokens=25, **strategy, **cache)
+    assert ids.tolist() == expected.tolist()
+
+
+def test_cross_attention_is_projected_once(model):
+    projected = []
+    attention = model.model.decoder.layers[0].encoder_attn
+    hook = attention.k_proj.register_forward_hook(lambda *_: projected.append(1))
+    model.generate(**windows(2), max_new_tokens=30)
+    hook.remove()
+    assert len(projected) == 1
+
+
+def test_conditioning_is_present_at_every_step(model):
+    seen = []
+    hook = model.model.decoder.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append((kwargs["difficulty_ids"], kwargs["instrument_ids"])), with_kwargs=True
+    )
+    inputs = windows(2)
+    model.generate(**inputs, max_new_tokens=20, num_beams=2)
+    hook.remove()
+    assert len(seen) > 5
+    for difficulties, instruments in seen:
+        assert difficulties.tolist() == inputs["difficulty_ids"].repeat_interleave(2).tolist()
+        assert instruments.tolist() == inputs["instrument_ids"].repeat_interleave(2).tolist()
+
+
+@pytest.mark.parametrize("name", ["difficulty_ids", "instrument_ids"])
+@pytest.mark.parametrize("value", [-1, 4])
+def test_unknown_difficulty_or_instrument_is_refused(model, name, value):
+    inputs = {**windows(2), name: torch.tensor([0, value])}
+    with pytest.raises(ValueError, match=f"`{name}` must be between 0 and 3"):
+        model.generate(**inputs, max_new_tokens=10)

@@ -1,0 +1,309 @@
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForSpeechSeq2Seq, AutoProcessor, StaticCache
+from transformers.cache_utils import EncoderDecoderCache
+
+from tabhero_hf import (
+    TabHeroConfig,
+    TabHeroFeatureExtractor,
+    TabHeroForConditionalGeneration,
+    TabHeroModel,
+    TabHeroProcessor,
+    TabHeroTokenizer,
+)
+
+
+def small_model(seed: int = 0, perturb: float = 0.05, **fields) -> TabHeroForConditionalGeneration:
+    """A small model in evaluation mode whose biases and gates are not at their zeros."""
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = TabHeroForConditionalGeneration(TabHeroConfig(**{**sizes, "encoder_layers": 1, **fields})).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += perturb * torch.randn_like(parameter)
+    return model
+
+
+def window(frames: int, batch: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "input_features": torch.randn(batch, frames, 128, generator=generator),
+        "difficulty_ids": torch.arange(batch) % 4,
+        "instrument_ids": torch.arange(batch) % 3,
+    }
+
+
+def note_tokens(batch: int = 1, notes: int = 8, seed: int = 0) -> torch.LongTensor:
+    generator = np.random.default_rng(seed)
+    rows = []
+    for _ in range(batch):
+        onsets = np.cumsum(generator.uniform(0.05, 0.3, notes))
+        rows.append(TabHeroTokenizer().encode_notes([(t, (int(generator.integers(5)),), 0, 0.0) for t in onsets]))
+    return torch.tensor(rows)
+
+
+@pytest.mark.parametrize("size", ["tiny", "small", "base", "large"])
+def test_loss_at_random_initialisation_is_that_of_chance(size):
+    torch.manual_seed(0)
+    model = TabHeroForConditionalGeneration(TabHeroConfig.from_size(size))
+    with torch.no_grad():
+        loss = model(**window(200, 2), labels=note_tokens(2, 20)[:, 1:]).loss
+    assert loss.item() == pytest.approx(math.log(740), abs=0.2)
+
+
+@pytest.mark.parametrize("downsample_factor", [2, 4, 8])
+@pytest.mark.parametrize("frames", range(96, 112))
+def test_padding_never_matters(frames, downsample_factor):
+    model = small_model(downsample_factor=downsample_factor)
+    alone, ids = window(frames), note_tokens()
+    padded = torch.cat([alone["input_features"], 5 * torch.ones(1, 37, 128)], dim=1)
+    mask = torch.cat([torch.ones(1, frames), torch.zeros(1, 37)], dim=1).long()
+    with torch.no_grad():
+        expected = model(**alone, decoder_input_ids=ids).logits
+        batched = model(**{**alone, "input_features": padded}, attention_mask=mask, decoder_input_ids=ids).logits
+    scale = expected.abs().max().item()
+    assert (batched - expected).abs().max().item() / max(scale, 1) <= 1e-5
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa", pytest.param("flex_attention", marks=pytest.mark.slow)])
+def test_attention_back_ends_agree(attention):
+    model, ids = small_model(), note_tokens(2)
+    inputs = window(100, 2)
+    with torch.no_grad():
+        expected = model(**inputs, decoder_input_ids=ids).logits
+        model.set_attn_implementation(attention)
+        torch.testing.assert_close(model(**inputs, decoder_input_ids=ids).logits, expected, atol=1e-4, rtol=1e-4)
+
+
+def cached_logits(model, inputs, ids, cache=None):
+    """Logits of a sequence fed one token at a time; the current time is left to the cache."""
+    outputs = None
+    logits = []
+    for position in range(ids.shape[1]):
+        outputs = model(
+            **inputs,
+            decoder_input_ids=ids[:, position : position + 1],
+            encoder_outputs=None if outputs is None else (outputs.encoder_last_hidden_state,),
+            past_key_values=cache if outputs is None else outputs.past_key_values,
+            use_cache=True,
+        )
+        logits.append(outputs.logits)
+    return torch.cat(logits, dim=1)
+
+
+def test_logits_with_and_without_cache_agree():
+    model, ids, inputs = small_model(onset_pointer=False, onset_head=False), note_tokens(2), window(100, 2)
+    with torch.no_grad():
+        expected = model(**inputs, decoder_input_ids=ids).logits
+        torch.testing.assert_close(cached_logits(model, inputs, ids), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_logits_with_a_static_cache_agree():
+    model, ids, inputs = small_model(), note_tokens(2), window(100, 2)
+    cache = EncoderDecoderCache(
+        StaticCache(config=model.config, max_cache_len=64), StaticCache(config=model.config, max_cache_len=25)
+    )
+    with torch.no_grad():
+        encoded = model.get_encoder()(**inputs)
+        expected = model(**inputs, decoder_input_ids=ids).logits
+        logits = []
+        for position in range(ids.shape[1]):
+            outputs = model(
+                encoder_outputs=encoded,
+                decoder_input_ids=ids[:, position : position + 1],
+                past_key_values=cache,
+                use_cache=True,
+                **{name: inputs[name] for name in ("difficulty_ids", "instrument_ids")},
+            )
+            logits.append(outputs.logits)
+    torch.testing.assert_close(torch.cat(logits, dim=1), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_cache_of_unknown_time_is_refused():
+    model, inputs, ids = small_model(), window(100), note_tokens()
+    with torch.no_grad():
+        cache = model(**inputs, decoder_input_ids=ids, use_cache=True).past_key_values
+        del cache.elapsed_time_bins
+        with pytest.raises(ValueError, match="pass `decoder_time_ids`"):
+            model(**inputs, decoder_input_ids=ids[:, :1], past_key_values=cache, use_cache=True)
+
+
+def test_embeddings_need_their_times():
+    model, inputs, ids = small_model(), window(100), note_tokens()
+    embeddings = model.get_input_embeddings()(ids)
+    with pytest.raises(ValueError, match="pass `decoder_time_ids`"):
+        model(**inputs, decoder_inputs_embeds=embeddings)
+    with torch.no_grad():
+        expected = model(**inputs, decoder_input_ids=ids)
+        times = torch.where((ids >= 3) & (ids <= 503), ids - 3, 0).cumsum(dim=1)
+        outputs = model(**inputs, decoder_inputs_embeds=embeddings, decoder_time_ids=times)
+    torch.testing.assert_close(outputs.logits, expected.logits)
+
+
+def test_cross_attention_moves_with_the_audio():
+    """Delaying audio and notes alike leaves the decoder's view of the audio around it as it was."""
+    model = small_model(onset_head=False, onset_pointer=False, encoder_layers=0)
+    frames, shift = 400, 86 * 4  # encoder positions are 4 frames; 86 of them are close to 399.5 time bins
+    audio = torch.randn(1, frames, 128)
+    encoded = model.get_encoder()(audio).last_hidden_state
+    late = torch.cat([torch.zeros(1, shift // 4, 32), encoded], dim=1)
+    late_mask = torch.cat([torch.zeros(1, shift // 4), torch.ones(1, encoded.shape[1])], dim=1).long()
+    ids = note_tokens()
+    times = torch.where((ids >= 3) & (ids <= 503), ids - 3, 0).cumsum(dim=1).double()
+    bins_per_position = 4 * 256 / 22050 / 0.01
+    with torch.no_grad():
+        early = model(encoder_outputs=(encoded,), decoder_input_ids=ids, decoder_time_ids=times).logits
+        moved = model(
+            encoder_outputs=(late, None, None, late_mask),
+            decoder_input_ids=ids,
+            decoder_time_ids=times + shift // 4 * bins_per_position,
+        ).logits
+        still = model(
+            encoder_outputs=(late, None, None, late_mask), decoder_input_ids=ids, decoder_time_ids=times
+        ).logits
+    torch.testing.assert_close(moved, early, atol=1e-3, rtol=1e-3)
+    assert (still - early).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("name", ["difficulty_ids", "instrument_ids"])
+def test_conditioning_reaches_every_position(name):
+    model, ids, inputs = small_model(), note_tokens(), window(100)
+    with torch.no_grad():
+        expected = model(**inputs, decoder_input_ids=ids).logits
+        other = model(**{**inputs, name: inputs[name] + 1}, decoder_input_ids=ids).logits
+    assert ((other - expected).abs().amax(dim=-1) > 1e-4).all()
+
+
+def test_gradient_checkpointing_gives_the_same_gradients():
+    inputs, labels = window(100, 2), note_tokens(2)[:, 1:]
+    gradients = []
+    for checkpointing in (False, True):
+        model = small_model(onset_loss_weight=1.0).train()
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        model(**inputs, labels=labels, use_cache=False).loss.backward()
+        gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
+    for name, gradient in gradients[0].items():
+        assert gradient is not None, name
+        torch.testing.assert_close(gradients[1][name], gradient, msg=name)
+
+
+def test_loss_does_not_depend_on_how_a_batch_is_split():
+    model, inputs = small_model(onset_loss_weight=1.0), window(100, 4)
+    labels = note_tokens(4)[:, 1:]
+    labels[1, 9:] = -100
+    count = (labels != -100).sum()
+    with torch.no_grad():
+        whole = model(**inputs, labels=labels).loss
+        parts = [
+            model(**{k: v[i : i + 2] for k, v in inputs.items()}, labels=labels[i : i + 2], num_items_in_batch=count)
+            for i in (0, 2)
+        ]
+    torch.testing.assert_close(sum(part.loss for part in parts), whole)
+
+
+def test_onset_loss_is_least_where_the_labels_start():
+    model = small_model(onset_loss_weight=1.0)
+    labels = torch.tensor([TabHeroTokenizer().encode_notes([(0.25, (0,), 0, 0.0), (5.5, (1,), 0, 0.0)])[1:]])
+    logits = torch.full((1, 600), -8.0)
+    logits[0, [25, 550]] = 8.0
+    right = model._onset_loss(logits, labels, None)
+    assert right < 0.05 < model._onset_loss(logits.roll(1, dims=1), labels, None)
+
+
+def test_features_of_another_width_are_refused():
+    with pytest.raises(ValueError, match=r"\(batch, frames, 128\), got \(1, 100, 80\)"):
+        small_model()(torch.zeros(1, 100, 80), decoder_input_ids=note_tokens())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_charts_and_trains(dtype):
+    model = small_model(onset_loss_weight=1.0).to(dtype)
+    inputs = window(64, 2)
+    outputs = model(**inputs, labels=note_tokens(2)[:, 1:])
+    assert outputs.logits.dtype == dtype
+    outputs.loss.backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
+    assert model.generate(**inputs, max_new_tokens=9).shape[0] == 2
+
+
+def test_a_decoding_step_compiles_to_one_graph():
+    model, inputs, ids = small_model(), window(100), note_tokens()
+    cache = EncoderDecoderCache(
+        StaticCache(config=model.config, max_cache_len=64), StaticCache(config=model.config, max_cache_len=25)
+    )
+    conditioning = {name: inputs[name] for name in ("difficulty_ids", "instrument_ids")}
+    with torch.no_grad():
+        expected = model(**inputs, decoder_input_ids=ids).logits
+        encoded = model.get_encoder()(**inputs)
+        times = torch.where((ids >= 3) & (ids <= 503), ids - 3, 0).cumsum(dim=1)
+        step = torch.compile(model.forward, fullgraph=True, backend="aot_eager")
+        logits = []
+        for position in range(6):
+            here = slice(position, position + 1)
+            forward = model if position == 0 else step  # the first step fills the cross-attention's cache
+            logits.append(
+                forward(
+                    encoder_outputs=encoded,
+                    decoder_input_ids=ids[:, here],
+                    decoder_time_ids=times[:, here],
+                    decoder_position_ids=torch.tensor([[position]]),
+                    past_key_values=cache,
+                    use_cache=True,
+                    **conditioning,
+                ).logits
+            )
+    torch.testing.assert_close(torch.cat(logits, dim=1), expected[:, :6], atol=1e-4, rtol=1e-4)
+
+
+def test_save_and_load_through_the_auto_classes(tmp_path):
+    model = small_model()
+    model.save_pretrained(tmp_path)
+    TabHeroProcessor(TabHeroFeatureExtractor(), TabHeroTokenizer()).save_pretrained(tmp_path)
+    assert isinstance(AutoConfig.from_pretrained(tmp_path), TabHeroConfig)
+    assert isinstance(AutoModel.from_pretrained(tmp_path), TabHeroModel)
+    assert isinstance(AutoProcessor.from_pretrained(tmp_path), TabHeroProcessor)
+    loaded = AutoModelForSpeechSeq2Seq.from_pretrained(tmp_path, device_map="cpu")
+    assert isinstance(loaded, TabHeroForConditionalGeneration)
+    with torch.no_grad():
+        inputs = {**window(100), "decoder_input_ids": note_tokens()}
+        torch.testing.assert_close(loaded(**inputs).logits, model(**inputs).logits)
+
+
+REMOTE_CODE = """
+import sys
+sys.modules["tabhero_hf"] = None  # as if it were not installed
+import torch
+from transformers import AutoModel, AutoModelForSpeechSeq2Seq, AutoProcessor, AutoTokenizer, AutoFeatureExtractor
+folder = sys.argv[1]
+model = AutoModelForSpeechSeq2Seq.from_pretrained(folder, trust_remote_code=True)
+AutoModel.from_pretrained(folder, trust_remote_code=True)
+AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=True)
+processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+inputs = processor(audio=torch.randn(22050).numpy(), sampling_rate=22050, return_tensors="pt")
+ids = model.generate(
+    input_features=inputs["input_features"], attention_mask=inputs["attention_mask"],
+    difficulty_ids=torch.tensor([3]), instrument_ids=torch.tensor([0]), max_new_tokens=20,
+)
+print("notes:", processor.decode_song(ids, inputs["window_start"], inputs["attention_mask"].sum(dim=1)))
+"""
+
+
+def test_a_saved_folder_works_without_the_package(tmp_path):
+    small_model().save_pretrained(tmp_path / "model")
+    TabHeroProcessor(TabHeroFeatureExtractor(), TabHeroTokenizer()).save_pretrained(tmp_path / "model")
+    done = subprocess.run(
+        [sys.executable, "-c", REMOTE_CODE, str(tmp_path / "model")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PATH": "", "HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("notes: [")

@@ -1,0 +1,183 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from transformers import pipeline
+
+from tabhero_hf import (
+    TabHeroConfig,
+    TabHeroFeatureExtractor,
+    TabHeroForConditionalGeneration,
+    TabHeroProcessor,
+    TabHeroTokenizer,
+    bundled_checkpoint,
+)
+from tabhero_hf.audio import AudioError
+from tabhero_hf.charting import chart_song
+from tabhero_hf.charts import ChartError, Difficulty, Instrument, read_song
+from tabhero_hf.evaluation.metrics import onset_f1
+
+
+@pytest.fixture(scope="module")
+def charter():
+    """The pipeline with a small random model, and windows of two seconds."""
+    torch.manual_seed(0)
+    config = TabHeroConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)
+    model = TabHeroForConditionalGeneration(config)
+    model.generation_config.max_new_tokens = 41
+    processor = TabHeroProcessor(TabHeroFeatureExtractor(max_frames=172, overlap_frames=40), TabHeroTokenizer())
+    return pipeline("audio-to-chart", model=model, processor=processor, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return pipeline("audio-to-chart", model=bundled_checkpoint(), device="cpu")
+
+
+def noise(seconds: float) -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 0.1, int(seconds * 22050)).astype(np.float32)
+
+
+def test_every_difficulty_and_instrument_asked_for_is_charted(charter):
+    result = charter(noise(5), difficulties=["easy", 3], instruments=["lead", "keys"])
+    asked = {("lead", "easy"), ("lead", "expert"), ("keys", "easy"), ("keys", "expert")}
+    assert result["notes"].keys() == asked
+    assert {(i.name.lower(), d.name.lower()) for i, d in result["chart"].tracks} == asked
+
+
+def test_one_batch_equals_window_by_window(charter):
+    together = charter(noise(5), difficulties=["expert", "hard"])
+    alone = charter(noise(5), difficulties=["expert", "hard"], window_batch_size=1)
+    assert together["notes"] == alone["notes"]
+
+
+@pytest.mark.parametrize("samples", [1, 100, 22050])
+def test_silence_gives_an_empty_chart(bundled, samples):
+    result = bundled(np.zeros(samples, dtype=np.float32), difficulties=["expert"])
+    assert result["notes"] == {("lead", "expert"): []}
+    assert result["chart"].tracks[Instrument.LEAD, Difficulty.EXPERT].notes == ()
+
+
+def test_one_sample_gives_an_empty_chart(bundled):
+    assert bundled(np.ones(1, dtype=np.float32), difficulties=["expert"])["notes"]["lead", "expert"] == []
+
+
+@pytest.mark.parametrize(
+    ("audio", "message"),
+    [
+        (np.zeros(0, dtype=np.float32), "audio is empty"),
+        (np.full(22050, np.nan, dtype=np.float32), "not finite"),
+        (np.zeros((22050, 8), dtype=np.float32), "must be mono"),
+    ],
+)
+def test_waveforms_that_cannot_be_used_are_refused(charter, audio, message):
+    with pytest.raises(ValueError, match=message):
+        charter({"array": audio, "sampling_rate": 22050})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"difficulties": ["brutal"]}, "'brutal'.*easy, medium, hard, expert"),
+        ({"instruments": ["kazoo"]}, "'kazoo'.*lead, bass, rhythm, keys"),
+        ({"difficulties": []}, "no difficulty asked for"),
+        ({"window_batch_size": 0}, "at least 1"),
+    ],
+)
+def test_parameters_that_do_not_exist_are_refused(charter, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        charter(noise(1), **parameters)
+
+
+def test_misspelt_parameters_are_refused(charter):
+    with pytest.raises(TypeError, match="unknown parameters of audio-to-chart: dificulties"):
+        charter(noise(1), dificulties=["easy"])
+
+
+def test_another_sampling_rate_is_resampled(charter):
+    waveform = np.repeat(noise(3), 2)
+    result = charter({"array": waveform, "sampling_rate": 44100}, difficulties=["expert"])
+    assert all(onset < 3.02 for onset, *_ in result["notes"]["lead", "expert"])
+
+
+def test_eight_channels_and_stems_are_mixed(charter, tmp_path):
+    soundfile.write(tmp_path / "eight.wav", np.tile(noise(3)[:, None], (1, 8)), 22050, subtype="FLOAT")
+    soundfile.write(tmp_path / "one.wav", noise(3), 22050, subtype="FLOAT")
+    eight = charter(str(tmp_path / "eight.wav"), difficulties=["expert"])
+    one = charter({"stems": [tmp_path / "one.wav", tmp_path / "one.wav"]}, difficulties=["expert"])
+    assert eight["notes"] == one["notes"]
+
+
+def test_a_file_that_is_not_audio_is_refused_and_nothing_is_written(charter, tmp_path):
+    (tmp_path / "song.ogg").write_bytes(b"this is no audio")
+    with pytest.raises(AudioError, match="song.ogg"):
+        chart_song(tmp_path / "song.ogg", tmp_path / "out", charter=charter)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_something_else_is_not_overwritten(charter, demo_song, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ChartError, match="not overwritten"):
+        chart_song(demo_song, tmp_path, charter=charter)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_song_becomes_a_folder_that_reads_back(charter, demo_song, tmp_path):
+    charted = chart_song(
+        demo_song, tmp_path / "out", ["easy", "expert"], ["lead", "bass"], charter=charter,
+        metadata={"name": "Feelings", "artist": "Sectoid"},
+    )  # fmt: skip
+    song = read_song(charted.folder)
+    assert charted.duration == pytest.approx(50.5, abs=0.1)
+    assert {path.name for path in charted.folder.iterdir()} == {"notes.chart", "song.ini", "song.ogg"}
+    assert (charted.folder / "song.ogg").read_bytes() == (demo_song / "song.ogg").read_bytes()
+    assert song.metadata["name"] == "Feelings" and song.metadata["diff_keys"] == "-1"
+    written = {key for key, notes in charted.notes.items() if notes}
+    assert {(i.name.lower(), d.name.lower()) for i, d in song.chart.tracks} == written
+    for instrument, difficulty in song.chart.tracks:
+        notes = charted.notes[instrument.name.lower(), difficulty.name.lower()]
+        assert onset_f1(notes, song.chart.to_seconds(instrument, difficulty), 0.002) == 1
+
+
+def test_the_command_charts_a_song(demo_song, tmp_path):
+    soundfile.write(tmp_path / "clip.wav", noise(3), 22050)
+    command = [sys.executable, "-m", "tabhero_hf.cli", "chart", tmp_path / "clip.wav", "-o", tmp_path / "out"]
+    done = subprocess.run([*command, "-d", "expert"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "lead expert" in done.stdout and (tmp_path / "out" / "notes.chart").is_file()
+    failed = subprocess.run([*command, "-d", "brutal"], capture_output=True, text=True)
+    assert failed.returncode == 1 and "known are easy, medium, hard, expert" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_importing_the_package_does_not_import_torch():
+    code = "import sys, tabhero_hf, tabhero_hf.cli; print({'torch', 'transformers', 'librosa'} & sys.modules.keys())"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import tabhero_hf; from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor",
+        "from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor; import tabhero_hf",
+        "from tabhero_hf.modeling_tabhero import TabHeroModel; "
+        "from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor",
+        "from tabhero_hf.pipeline import AudioToChartPipeline; "
+        "from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor",
+    ],
+)
+def test_auto_classes_know_tab_hero_in_any_order_of_imports(imports):
+    code = f"""{imports}
+from tabhero_hf import bundled_checkpoint
+print(type(AutoModelForSpeechSeq2Seq.from_pretrained(bundled_checkpoint())).__module__)
+print(type(AutoProcessor.from_pretrained(bundled_checkpoint())).__module__)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["tabhero_hf.modeling_tabhero", "tabhero_hf.processing_tabhero"], done.stderr
+
+
+def test_an_unknown_bundled_checkpoint_names_the_known():
+    with pytest.raises(ValueError, match="'gigantic'.*there is: tiny"):
+        bundled_checkpoint("gigantic")
