@@ -15,7 +15,13 @@ from pathlib import Path
 
 import torch
 
-from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration, TabHeroProcessor
+from tabhero_hf import (
+    TabHeroConfig,
+    TabHeroFeatureExtractor,
+    TabHeroForConditionalGeneration,
+    TabHeroProcessor,
+    TabHeroTokenizer,
+)
 
 RENAMED = [
     (r"^encoder\.input_proj\.0\.", "model.encoder.input_proj."),
@@ -129,17 +135,17 @@ def convert(checkpoint: str | Path) -> TabHeroForConditionalGeneration:
     return model.eval()
 
 
-def main():
+def main(arguments: list[str] | None = None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="the original's .pt file")
     parser.add_argument("output", type=Path, help="folder to write the Hugging Face model and processor to")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     try:
         model = convert(args.checkpoint)
     except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"error: {error}")
     model.save_pretrained(args.output)
-    TabHeroProcessor().save_pretrained(args.output)
+    TabHeroProcessor(TabHeroFeatureExtractor(), TabHeroTokenizer()).save_pretrained(args.output)
     print(f"{args.output}: {model.num_parameters():,} parameters, {model.config.num_hidden_layers} decoder layers")
 
 

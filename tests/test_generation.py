@@ -110,8 +110,12 @@ def test_other_processors_cannot_leave_the_grammar(model):
     everything_but_pad = list(range(1, 740))
     sequences = model.generate(**inputs, max_new_tokens=30, suppress_tokens=everything_but_pad)
     assert len([TOKENIZER.decode_notes(ids) for ids in sequences]) == 8
-    sequences = model.generate(**inputs, max_new_tokens=30, min_new_tokens=30)
-    assert len([TOKENIZER.decode_notes(ids) for ids in sequences]) == 8
+
+
+def test_a_least_length_goes_before_whole_notes():
+    ids = torch.tensor([TOKENIZER.convert_tokens_to_ids(["<BOS>"])])
+    legal = TabHeroGrammarLogitsProcessor(max_length=4, min_length=4).legal_tokens(ids, 740)[0]
+    assert legal[TOKENIZER.convert_tokens_to_ids("TIME_5")]
 
 
 def test_one_batch_of_windows_equals_window_by_window(model):
