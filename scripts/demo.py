@@ -9,6 +9,7 @@ import argparse
 import time
 from pathlib import Path
 
+from tabhero_hf import bundled_checkpoint
 from tabhero_hf.charting import chart_song
 from tabhero_hf.charts import Difficulty, Instrument, read_song
 from tabhero_hf.evaluation.metrics import note_f1, onset_f1
@@ -25,7 +26,7 @@ def main():
 
     from transformers import pipeline
 
-    charter = pipeline("audio-to-chart")
+    charter = pipeline("audio-to-chart", model=bundled_checkpoint())
     human = read_song(SONG)
     name = human.metadata["name"]
     started = time.perf_counter()

@@ -116,7 +116,7 @@ def training_arguments(args: Arguments) -> TrainingArguments:
 def save_final(
     model: TabHeroForConditionalGeneration, args: Arguments, folder: Path
 ) -> TabHeroForConditionalGeneration:
-    """Writes the model folder in half precision, and returns the model as it loads from there, in float32."""
+    """Writes the model folder with weights in half precision, and returns the model as it loads from there."""
     tokenizer = TabHeroTokenizer()
     model.generation_config = GenerationConfig(
         max_new_tokens=512,
@@ -127,9 +127,12 @@ def save_final(
     )
     model.config.use_cache = True  # the Trainer turns it off
     model.half().save_pretrained(folder)
+    # Half precision is for the file alone: unless told otherwise, the model computes in float32.
+    model.float().config.dtype = "float32"
+    model.config.save_pretrained(folder)
     extractor = TabHeroFeatureExtractor(max_frames=int(args.seconds * 22050 / 256), overlap_frames=172)
     TabHeroProcessor(extractor, tokenizer).save_pretrained(folder)
-    return TabHeroForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    return TabHeroForConditionalGeneration.from_pretrained(folder).eval()
 
 
 if __name__ == "__main__":

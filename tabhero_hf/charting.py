@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import bundled_checkpoint
 from .audio.loading import audio_duration
 from .charts import Difficulty, Instrument, find_stems, write_song
 from .charts.song_folder import check_target
@@ -60,7 +61,7 @@ def chart_song(
     if charter is None:
         from transformers import pipeline
 
-        charter = pipeline("audio-to-chart", model=None if model is None else str(model))
+        charter = pipeline("audio-to-chart", model=bundled_checkpoint() if model is None else str(model))
     result = charter({"stems": stems}, difficulties=difficulties, instruments=instruments, **parameters)
     folder = write_song(output, result["chart"], stems, metadata=metadata, song_length=duration)
     return ChartedSong(folder, result["notes"], duration)

@@ -2,6 +2,7 @@
 """PyTorch Tab Hero model: log-mel windows in, note tokens out."""
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -480,6 +481,17 @@ class TabHeroPreTrainedModel(PreTrainedModel):
                 init.zeros_(module.weight[module.padding_idx])
         else:
             super()._init_weights(module)
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs):
+        if self._auto_class is not None:
+            # The code saved beside the weights serves both: name both, whichever of them is saved.
+            module = self.__module__.rsplit(".", 1)[-1]
+            self.config.auto_map = {
+                **(getattr(self.config, "auto_map", None) or {}),
+                "AutoModel": f"{module}.{TabHeroModel.__name__}",
+                "AutoModelForSpeechSeq2Seq": f"{module}.{TabHeroForConditionalGeneration.__name__}",
+            }
+        super().save_pretrained(save_directory, **kwargs)
 
     def _get_feat_extract_output_lengths(self, input_lengths: torch.LongTensor) -> torch.LongTensor:
         """Mel frames -> encoder positions."""

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from tabhero_hf.data.collator import BackgroundNoise, RandomEqualizer, SpecAugment, TabHeroCollator
+
+
+def window(frames: int, labels: list[int], difficulty: int = 3) -> dict:
+    features = np.random.default_rng(frames).normal(size=(frames, 128)).astype(np.float32)
+    return {"input_features": features, "labels": labels, "difficulty_ids": difficulty, "instrument_ids": 1}
+
+
+def test_windows_are_padded_and_masked():
+    short, long = window(50, [8, 504, 631, 639, 2], 0), window(80, [2])
+    batch = TabHeroCollator()([short, long])
+    np.testing.assert_array_equal(batch["input_features"][0, :50], short["input_features"])
+    assert not batch["input_features"][0, 50:].any()
+    assert batch["attention_mask"].sum(dim=1).tolist() == [50, 80]
+    assert batch["labels"].tolist() == [[8, 504, 631, 639, 2], [2, -100, -100, -100, -100]]
+    assert batch["difficulty_ids"].tolist() == [0, 3] and batch["instrument_ids"].tolist() == [1, 1]
+
+
+def test_spec_augment_masks_no_more_than_it_says():
+    features = np.ones((500, 128), dtype=np.float32)
+    rng = np.random.default_rng(0)
+    masked = [SpecAugment()(features, rng) for _ in range(200)]
+    bands = [int((~m.any(axis=0)).sum()) for m in masked]
+    frames = [int((~m.any(axis=1)).sum()) for m in masked]
+    assert max(bands) <= 54 and max(frames) <= 200 and np.mean(bands) > 10 and np.mean(frames) > 40
+    assert features.all()
+
+
+def test_an_equalizer_moves_all_frames_alike():
+    features = np.random.default_rng(0).normal(size=(100, 128))
+    change = RandomEqualizer()(features, np.random.default_rng(1)) - features
+    assert np.abs(change - change[0]).max() < 1e-6 and change[0].std() > 0.05
+
+
+def test_noise_buries_what_is_quiet_and_leaves_what_is_loud():
+    features = np.full((400, 128), -1.0, dtype=np.float32)
+    features[:, 60] = 4.0
+    noisy = BackgroundNoise(probability=1, lowest=0.0, highest=0.0)(features, np.random.default_rng(0))
+    assert noisy[:, 60].std() < 0.05 < noisy[:, 20].std()
+    assert noisy.mean() == pytest.approx(0, abs=1e-3) and noisy.std() == pytest.approx(1, abs=1e-3)
+
+
+def test_augmentation_is_drawn_afresh_and_repeats_with_its_seed():
+    windows = [window(100, [2])]
+    first, second = (TabHeroCollator(augment=[SpecAugment()], seed=5) for _ in range(2))
+    a, b, c = first(windows), second(windows), first(windows)
+    np.testing.assert_array_equal(a["input_features"], b["input_features"])
+    assert (a["input_features"] != c["input_features"]).any()
