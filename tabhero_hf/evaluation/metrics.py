@@ -13,8 +13,8 @@ def onset_f1(reference: list[Note], estimate: list[Note], tolerance: float = 0.0
     Two empty charts agree perfectly: 1. There is no search for a best offset.
     """
     reference_times, estimated_times = _times(reference), _times(estimate)
-    if not len(reference_times) and not len(estimated_times):
-        return 1.0
+    if not len(reference_times) or not len(estimated_times):
+        return float(len(reference_times) == len(estimated_times))
     return float(mir_eval.onset.f_measure(reference_times, estimated_times, window=tolerance)[0])
 
 
