@@ -42,11 +42,17 @@ class Arguments:
     max_steps: int = dataclasses.field(default=2400, metadata={"help": "Optimiser steps."})
     batch_size: int = dataclasses.field(default=16, metadata={"help": "Windows in a step."})
     learning_rate: float = dataclasses.field(default=1e-3, metadata={"help": "Highest learning rate."})
-    encoder_layers: int = dataclasses.field(default=1, metadata={"help": "Self-attention layers of the encoder."})
-    num_hidden_layers: int = dataclasses.field(default=4, metadata={"help": "Layers of the decoder."})
+    encoder_layers: int = dataclasses.field(default=2, metadata={"help": "Self-attention layers of the encoder."})
+    num_hidden_layers: int = dataclasses.field(default=3, metadata={"help": "Layers of the decoder."})
     onset_pointer: bool = dataclasses.field(default=True, metadata={"help": "Point from TIME tokens to onsets."})
     time_aligned: bool = dataclasses.field(default=True, metadata={"help": "Time-aligned cross-attention."})
     onset_loss_weight: float = dataclasses.field(default=1.0, metadata={"help": "Weight of the onset loss."})
+    fret_corruption: float = dataclasses.field(
+        default=0.4, metadata={"help": "Share of frets that the decoder is shown wrongly, so that it listens."}
+    )
+    init_from: str | None = dataclasses.field(
+        default=None, metadata={"help": "Model folder whose weights to start from, instead of random ones."}
+    )
     seed: int = dataclasses.field(default=0, metadata={"help": "Seed of weights, order and augmentation."})
 
 
@@ -59,23 +65,15 @@ def main():
     render_windows(output / "held_out", HELD_OUT_SEED, args.held_out_windows, args.seconds)
     rendered = time.time()
 
-    model = TabHeroForConditionalGeneration(
-        TabHeroConfig.from_size(
-            "tiny",
-            encoder_layers=args.encoder_layers,
-            num_hidden_layers=args.num_hidden_layers,
-            time_aligned_cross_attention=args.time_aligned,
-            onset_head=args.onset_pointer or args.onset_loss_weight > 0,
-            onset_pointer=args.onset_pointer,
-            onset_loss_weight=args.onset_loss_weight,
-        )
-    )
+    model = initial_model(args)
     trainer = Trainer(
         model=model,
         args=training_arguments(args),
         train_dataset=RenderedWindows(output / "windows", seed=args.seed),
         data_collator=TabHeroCollator(
-            augment=[BackgroundNoise(), RandomEqualizer(), SpecAugment(max_frames=15)], seed=args.seed
+            augment=[BackgroundNoise(), RandomEqualizer(), SpecAugment(max_frames=15)],
+            fret_corruption=args.fret_corruption,
+            seed=args.seed,
         ),
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(output / "checkpoints"))
@@ -90,6 +88,22 @@ def main():
     }
     (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))
+
+
+def initial_model(args: Arguments) -> TabHeroForConditionalGeneration:
+    if args.init_from:
+        return TabHeroForConditionalGeneration.from_pretrained(args.init_from, dtype=torch.float32)
+    return TabHeroForConditionalGeneration(
+        TabHeroConfig.from_size(
+            "tiny",
+            encoder_layers=args.encoder_layers,
+            num_hidden_layers=args.num_hidden_layers,
+            time_aligned_cross_attention=args.time_aligned,
+            onset_head=args.onset_pointer or args.onset_loss_weight > 0,
+            onset_pointer=args.onset_pointer,
+            onset_loss_weight=args.onset_loss_weight,
+        )
+    )
 
 
 def training_arguments(args: Arguments) -> TrainingArguments:

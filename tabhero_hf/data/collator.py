@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from ..tokenization_tabhero import LAYOUT
+
 
 @dataclass
 class SpecAugment:
@@ -88,10 +90,14 @@ class TabHeroCollator:
 
     Args:
         augment: Applied to each window's features in order. For training only.
+        fret_corruption: Share of `FRET` tokens that the decoder is shown wrongly, drawn from the batch's others, while
+            the labels stay right; the batch then holds `decoder_input_ids` too. A decoder that always sees right frets
+            learns to go on from them, not to hear them, and is lost once its own are wrong. For training only.
         seed: Seed of the augmentation.
     """
 
     augment: list = field(default_factory=list)
+    fret_corruption: float = 0.0
     seed: int = 0
 
     def __post_init__(self):
@@ -111,10 +117,22 @@ class TabHeroCollator:
             features[row, : len(window_features)] = window_features
             attention_mask[row, : len(window_features)] = 1
             labels[row, : len(window["labels"])] = window["labels"]
+        batch = {"decoder_input_ids": self._corrupted(labels)} if self.fret_corruption else {}
         return {
+            **batch,
             "input_features": torch.from_numpy(features),
             "attention_mask": torch.from_numpy(attention_mask),
             "labels": torch.from_numpy(labels),
             "difficulty_ids": torch.tensor([window["difficulty_ids"] for window in windows]),
             "instrument_ids": torch.tensor([window["instrument_ids"] for window in windows]),
         }
+
+    def _corrupted(self, labels: np.ndarray) -> torch.Tensor:
+        """Decoder inputs for the labels, some of their `FRET` tokens replaced."""
+        inputs = np.where(labels == -100, LAYOUT.pad_token_id, labels)
+        inputs = np.concatenate([np.full_like(inputs[:, :1], LAYOUT.bos_token_id), inputs[:, :-1]], axis=1)
+        frets = np.flatnonzero((inputs >= LAYOUT.fret.start) & (inputs < LAYOUT.fret.stop))
+        if len(frets):
+            replaced = frets[self._rng.random(len(frets)) < self.fret_corruption]
+            inputs.flat[replaced] = inputs.flat[self._rng.choice(frets, len(replaced))]
+        return torch.from_numpy(inputs)

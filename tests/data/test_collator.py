@@ -49,3 +49,17 @@ def test_augmentation_is_drawn_afresh_and_repeats_with_its_seed():
     a, b, c = first(windows), second(windows), first(windows)
     np.testing.assert_array_equal(a["input_features"], b["input_features"])
     assert (a["input_features"] != c["input_features"]).any()
+
+
+def test_corrupted_frets_reach_the_decoder_and_not_the_labels():
+    notes = [8, 504, 631, 639, 9, 505, 631, 639, 10, 511, 631, 639]
+    windows = [window(20, [*notes * 50, 2]), window(20, [*notes, 2])]
+    batch = TabHeroCollator(fret_corruption=0.5)(windows)
+    labels, inputs = batch["labels"], batch["decoder_input_ids"]
+    assert labels[0].tolist() == windows[0]["labels"]
+    shifted = [1, *windows[0]["labels"][:-1]]
+    changed = [(a, b) for a, b in zip(shifted, inputs[0].tolist(), strict=True) if a != b]
+    assert {a for a, _ in changed} | {b for _, b in changed} == {504, 505, 511}
+    assert 30 < len(changed) < 70  # of 150 frets half are drawn anew, a third of them as they were
+    assert inputs[1].tolist()[14:] == [0] * (len(shifted) - 14)
+    assert "decoder_input_ids" not in TabHeroCollator()(windows)
