@@ -92,6 +92,7 @@ def original_config(weights: dict[str, torch.Tensor], original: dict) -> TabHero
         time_aligned_cross_attention=False,
         onset_head=False,
         onset_pointer=False,
+        fret_pointer=False,
     )
 
 

@@ -36,17 +36,18 @@ HELD_OUT_SEED = 1_000_000_000  # training takes its seeds from 0 on
 @dataclass
 class Arguments:
     output_dir: str = dataclasses.field(metadata={"help": "Folder of windows, checkpoints and the final model."})
-    windows: int = dataclasses.field(default=10_000, metadata={"help": "Windows to train on."})
+    windows: int = dataclasses.field(default=5500, metadata={"help": "Windows to train on."})
     held_out_windows: int = dataclasses.field(default=250, metadata={"help": "Windows to measure on."})
     seconds: float = dataclasses.field(default=8.0, metadata={"help": "Length of a window."})
-    max_steps: int = dataclasses.field(default=2400, metadata={"help": "Optimiser steps."})
+    max_steps: int = dataclasses.field(default=2000, metadata={"help": "Optimiser steps."})
     batch_size: int = dataclasses.field(default=16, metadata={"help": "Windows in a step."})
     learning_rate: float = dataclasses.field(default=1e-3, metadata={"help": "Highest learning rate."})
     encoder_layers: int = dataclasses.field(default=2, metadata={"help": "Self-attention layers of the encoder."})
     num_hidden_layers: int = dataclasses.field(default=3, metadata={"help": "Layers of the decoder."})
     onset_pointer: bool = dataclasses.field(default=True, metadata={"help": "Point from TIME tokens to onsets."})
+    fret_pointer: bool = dataclasses.field(default=True, metadata={"help": "Point from FRET tokens to frets heard."})
     time_aligned: bool = dataclasses.field(default=True, metadata={"help": "Time-aligned cross-attention."})
-    onset_loss_weight: float = dataclasses.field(default=1.0, metadata={"help": "Weight of the onset loss."})
+    listening_loss_weight: float = dataclasses.field(default=1.0, metadata={"help": "Weight of the encoder losses."})
     fret_corruption: float = dataclasses.field(
         default=0.4, metadata={"help": "Share of frets that the decoder is shown wrongly, so that it listens."}
     )
@@ -99,9 +100,10 @@ def initial_model(args: Arguments) -> TabHeroForConditionalGeneration:
             encoder_layers=args.encoder_layers,
             num_hidden_layers=args.num_hidden_layers,
             time_aligned_cross_attention=args.time_aligned,
-            onset_head=args.onset_pointer or args.onset_loss_weight > 0,
+            onset_head=args.onset_pointer or args.listening_loss_weight > 0,
             onset_pointer=args.onset_pointer,
-            onset_loss_weight=args.onset_loss_weight,
+            fret_pointer=args.fret_pointer,
+            listening_loss_weight=args.listening_loss_weight,
         )
     )
 

@@ -63,12 +63,18 @@ class TabHeroConfig(PreTrainedConfig):
         onset_pointer (`bool`, defaults to `True`):
             Whether the onset head's scores at (current time + k) are added to the logit of `TIME_k`. Needs
             `onset_head`.
-        onset_loss_weight (`float`, defaults to 0.0):
-            Weight of the onset loss beside the token loss; the training recipes set it to 1.
+        fret_pointer (`bool`, defaults to `True`):
+            Whether the encoder predicts, for each of its positions, what is struck there, and these scores at the
+            current time are added to the logits of the `FRET` tokens.
+        listening_loss_weight (`float`, defaults to 0.0):
+            Weight of the encoder's own losses, of onsets and of frets, beside the token loss; the training recipes
+            set it to 1.
         first_time_token_id (`int`, defaults to 3):
             Id of `TIME_0`.
         num_time_tokens (`int`, defaults to 501):
             Number of `TIME` tokens; token `TIME_k` stands for `k * time_step` seconds.
+        num_fret_tokens (`int`, defaults to 127):
+            Number of `FRET` tokens; they follow the `TIME` tokens.
         time_step (`float`, defaults to 0.01):
             Seconds in one time bin.
         sampling_rate (`int`, defaults to 22050) and hop_length (`int`, defaults to 256):
@@ -110,9 +116,11 @@ class TabHeroConfig(PreTrainedConfig):
     time_aligned_cross_attention: bool = True
     onset_head: bool = True
     onset_pointer: bool = True
-    onset_loss_weight: float | int = 0.0
+    fret_pointer: bool = True
+    listening_loss_weight: float | int = 0.0
     first_time_token_id: int = 3
     num_time_tokens: int = 501
+    num_fret_tokens: int = 127
     time_step: float = 0.01
     sampling_rate: int = 22050
     hop_length: int = 256
@@ -185,6 +193,11 @@ class TabHeroConfig(PreTrainedConfig):
     def time_tokens(self) -> range:
         """Ids of `TIME_0`, `TIME_1` …"""
         return range(self.first_time_token_id, self.first_time_token_id + self.num_time_tokens)
+
+    @property
+    def fret_tokens(self) -> range:
+        """Ids of the `FRET` tokens."""
+        return range(self.time_tokens.stop, self.time_tokens.stop + self.num_fret_tokens)
 
     @classmethod
     def from_size(cls, size: str, **kwargs) -> "TabHeroConfig":

@@ -41,10 +41,13 @@ class TabHeroEncoderOutput(BaseModelOutput):
         The input's attention mask, shortened as the audio was: 1 for positions that hold audio, 0 for padding.
     onset_logits (`torch.FloatTensor` of shape `(batch_size, time_bins)`, *optional*):
         For every time bin of 10 ms, the logit that a charted note starts there.
+    fret_logits (`torch.FloatTensor` of shape `(batch_size, encoder_sequence_length, num_fret_tokens)`, *optional*):
+        For every position, the logits of the `FRET` tokens of a note just before it.
     """
 
     attention_mask: torch.Tensor | None = None
     onset_logits: torch.FloatTensor | None = None
+    fret_logits: torch.FloatTensor | None = None
 
 
 class TabHeroRotaryEmbedding(nn.Module):
@@ -364,33 +367,50 @@ def add_condition(hidden_states: torch.Tensor, embedding: nn.Embedding, ids: tor
     return hidden_states + 0.0 * embedding.weight.sum() if embedding.training else hidden_states
 
 
-class TabHeroOnsetHead(nn.Module):
+class TabHeroFretHead(nn.Module):
+    """What the asked-for difficulty and instrument strike at each encoder position, heard from the audio alone."""
+
+    def __init__(self, config: TabHeroConfig, num_outputs: int | None = None):
+        super().__init__()
+        width = config.encoder_hidden_size
+        self.difficulty_embedding = nn.Embedding(config.num_difficulties, width)
+        self.instrument_embedding = nn.Embedding(config.num_instruments, width)
+        self.dense = nn.Linear(width, width)
+        self.out = nn.Linear(width, num_outputs or config.num_fret_tokens)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        difficulty_ids: torch.LongTensor | None = None,
+        instrument_ids: torch.LongTensor | None = None,
+    ) -> torch.Tensor:
+        """`hidden_states` `(batch, positions, encoder_hidden_size)` -> logits `(batch, positions, num_outputs)`."""
+        hidden_states = add_condition(hidden_states, self.difficulty_embedding, difficulty_ids)
+        hidden_states = add_condition(hidden_states, self.instrument_embedding, instrument_ids)
+        return self.out(F.gelu(self.dense(hidden_states)))
+
+
+class TabHeroOnsetHead(TabHeroFretHead):
     """
     Where in the audio the asked-for difficulty and instrument have a note: one logit for each time bin.
     """
 
     def __init__(self, config: TabHeroConfig):
-        super().__init__()
+        super().__init__(config, num_outputs=config.downsample_factor)  # one for each mel frame of a position
         self.frames_per_time_step = config.frames_per_time_step
-        self.difficulty_embedding = nn.Embedding(config.num_difficulties, config.encoder_hidden_size)
-        self.instrument_embedding = nn.Embedding(config.num_instruments, config.encoder_hidden_size)
-        self.dense = nn.Linear(config.encoder_hidden_size, config.encoder_hidden_size)
-        self.out = nn.Linear(config.encoder_hidden_size, config.downsample_factor)
 
     def forward(
         self,
         hidden_states: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
         difficulty_ids: torch.LongTensor | None = None,
         instrument_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """
         `hidden_states` `(batch, positions, encoder_hidden_size)` and their mask `(batch, positions)` -> logits
         `(batch, time_bins)`, one for each `time_step` of audio, `NO_ONSET` where there is none.
         """
-        hidden_states = add_condition(hidden_states, self.difficulty_embedding, difficulty_ids)
-        hidden_states = add_condition(hidden_states, self.instrument_embedding, instrument_ids)
-        logits = self.out(F.gelu(self.dense(hidden_states)))  # one for each mel frame of a position
+        logits = super().forward(hidden_states, difficulty_ids, instrument_ids)
         num_frames = logits.shape[1] * logits.shape[2]
         logits = logits.flatten(1)
 
@@ -452,6 +472,29 @@ class TabHeroOnsetPointer(nn.Module):
         gate = self.gate(hidden_states).float()
         scores = gate[..., :1] * log_onset + gate[..., 1:] * survived
         return scores.to(hidden_states.dtype)
+
+
+class TabHeroFretPointer(nn.Module):
+    """Reads the fret head's logits at the decoder's current time."""
+
+    def __init__(self, config: TabHeroConfig):
+        super().__init__()
+        self.positions_per_bin = config.frames_per_time_step / config.downsample_factor
+
+    def forward(
+        self, fret_logits: torch.Tensor, attention_mask: torch.Tensor | None, time_ids: torch.LongTensor
+    ) -> torch.Tensor:
+        """
+        `fret_logits` `(batch, positions, num_fret_tokens)`, their mask `(batch, positions)` and current times
+        `time_ids` `(batch, length)` in bins -> scores `(batch, length, num_fret_tokens)`.
+        """
+        # The first position behind the onset: what is struck is heard better after the attack than within it.
+        positions = (time_ids * self.positions_per_bin).long() + 1
+        if attention_mask is None:
+            positions = positions.clamp(max=fret_logits.shape[1] - 1)
+        else:
+            positions = torch.minimum(positions, attention_mask.long().sum(dim=1, keepdim=True) - 1).clamp(min=0)
+        return fret_logits.gather(1, positions[..., None].expand(-1, -1, fret_logits.shape[2]))
 
 
 @auto_docstring
@@ -522,6 +565,7 @@ class TabHeroEncoder(TabHeroPreTrainedModel):
         self.output_norm = nn.LayerNorm(width)
         self.output_proj = nn.Linear(width, config.hidden_size) if width != config.hidden_size else None
         self.onset_head = TabHeroOnsetHead(config) if config.onset_head else None
+        self.fret_head = TabHeroFretHead(config) if config.fret_pointer else None
         self.gradient_checkpointing = False
         self.post_init()
 
@@ -542,9 +586,9 @@ class TabHeroEncoder(TabHeroPreTrainedModel):
             attention_mask (`torch.Tensor` of shape `(batch_size, frames)`, *optional*):
                 1 for frames that hold audio, 0 for padding.
             difficulty_ids (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
-                Difficulty the onset head is asked for.
+                Difficulty the onset and fret heads are asked for.
             instrument_ids (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
-                Instrument the onset head is asked for.
+                Instrument the onset and fret heads are asked for.
         """
         if input_features.ndim != 3 or input_features.shape[-1] != self.config.num_mel_bins:
             raise ValueError(
@@ -571,13 +615,18 @@ class TabHeroEncoder(TabHeroPreTrainedModel):
                 hidden_states = layer(hidden_states, layer_mask, position_embeddings, **kwargs)
 
         hidden_states = self.output_norm(hidden_states)
-        onset_logits = None
+        onset_logits = fret_logits = None
         if self.onset_head is not None:
-            onset_logits = self.onset_head(hidden_states, attention_mask, difficulty_ids, instrument_ids)
+            onset_logits = self.onset_head(hidden_states, difficulty_ids, instrument_ids, attention_mask)
+        if self.fret_head is not None:
+            fret_logits = self.fret_head(hidden_states, difficulty_ids, instrument_ids)
         if self.output_proj is not None:
             hidden_states = self.output_proj(hidden_states)
         return TabHeroEncoderOutput(
-            last_hidden_state=hidden_states, attention_mask=attention_mask, onset_logits=onset_logits
+            last_hidden_state=hidden_states,
+            attention_mask=attention_mask,
+            onset_logits=onset_logits,
+            fret_logits=fret_logits,
         )
 
 
@@ -732,11 +781,12 @@ class TabHeroModel(TabHeroPreTrainedModel):
         The current time at every position, `(batch, length)` in time bins: all `TIME` values up to and including it.
         `None` if the model does not need it.
         """
-        if not (self.config.time_aligned_cross_attention or self.config.onset_pointer):
+        config = self.config
+        if not (config.time_aligned_cross_attention or config.onset_pointer or config.fret_pointer):
             return None
         if decoder_input_ids is None:
             raise ValueError("`decoder_inputs_embeds` do not tell the current time: pass `decoder_time_ids` too")
-        times = token_time_bins(decoder_input_ids, self.config.time_tokens).cumsum(dim=1)
+        times = token_time_bins(decoder_input_ids, config.time_tokens).cumsum(dim=1)
         if past_key_values is not None and past_key_values.get_seq_length() > 0:
             elapsed = getattr(past_key_values, "elapsed_time_bins", None)
             if elapsed is None:
@@ -832,6 +882,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         self.model = TabHeroModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.onset_pointer = TabHeroOnsetPointer(config) if config.onset_pointer else None
+        self.fret_pointer = TabHeroFretPointer(config) if config.fret_pointer else None
         self.post_init()
 
     def get_output_embeddings(self) -> nn.Module:
@@ -875,8 +926,8 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             `decoder_input_ids` when unset; needed with `decoder_inputs_embeds`.
         labels (`torch.LongTensor` of shape `(batch_size, target_sequence_length)`, *optional*):
             Targets aligned with the logits: the window's tokens without `<BOS>`, then `<EOS>`; -100 is ignored.
-            `decoder_input_ids` are made from them when unset. With an onset head, the loss is the token loss plus
-            `onset_loss_weight` times the onset loss, both for each target token.
+            `decoder_input_ids` are made from them when unset. The loss is the token loss plus
+            `listening_loss_weight` times the losses of the onset and fret heads, all for each target token.
 
         Example:
 
@@ -914,11 +965,15 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             **kwargs,
         )
         logits = self.lm_head(outputs.last_hidden_state)
-        onset_logits = encoder_outputs.onset_logits
+        onset_logits, fret_scores = encoder_outputs.onset_logits, None
         if self.onset_pointer is not None and onset_logits is not None:
-            scores = self.onset_pointer(outputs.last_hidden_state, onset_logits, decoder_time_ids)
-            first = self.config.first_time_token_id
-            logits = logits + F.pad(scores, (first, logits.shape[-1] - first - scores.shape[-1]))
+            time_scores = self.onset_pointer(outputs.last_hidden_state, onset_logits, decoder_time_ids)
+            logits = logits + self._to_vocabulary(time_scores, self.config.time_tokens)
+        if self.fret_pointer is not None and encoder_outputs.fret_logits is not None:
+            fret_scores = self.fret_pointer(
+                encoder_outputs.fret_logits, encoder_outputs.attention_mask, decoder_time_ids
+            )
+            logits = logits + self._to_vocabulary(fret_scores, self.config.fret_tokens)
 
         loss = None
         if labels is not None:
@@ -929,9 +984,13 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
                 vocab_size=self.config.vocab_size,
                 **kwargs,
             )
-            if onset_logits is not None and self.config.onset_loss_weight:
-                onset_loss = self._onset_loss(onset_logits, labels, kwargs.get("num_items_in_batch"))
-                loss = loss + self.config.onset_loss_weight * onset_loss
+            if self.config.listening_loss_weight:
+                listening_loss = self._listening_loss(onset_logits, fret_scores, labels)
+                num_items = kwargs.get("num_items_in_batch")
+                listening_loss = listening_loss / (
+                    (labels != -100).sum().clamp(min=1) if num_items is None else num_items
+                )
+                loss = loss + self.config.listening_loss_weight * listening_loss
 
         return Seq2SeqLMOutput(
             loss=loss,
@@ -945,24 +1004,37 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             encoder_attentions=outputs.encoder_attentions,
         )
 
-    def _onset_loss(
-        self, onset_logits: torch.Tensor, labels: torch.LongTensor, num_items_in_batch: torch.Tensor | int | None
+    def _to_vocabulary(self, scores: torch.Tensor, tokens: range) -> torch.Tensor:
+        """Scores of a group of tokens `(batch, length, tokens)` as `(batch, length, vocab_size)`, 0 for all others."""
+        return F.pad(scores, (tokens.start, self.config.vocab_size - tokens.stop))
+
+    def _listening_loss(
+        self, onset_logits: torch.Tensor | None, fret_scores: torch.Tensor | None, labels: torch.LongTensor
     ) -> torch.Tensor:
-        """Binary cross-entropy of all time bins, divided like the token loss by the number of target tokens."""
-        onset_logits = onset_logits.float()
-        num_bins = onset_logits.shape[1]
-        time_tokens = self.config.time_tokens
-        bins = token_time_bins(labels, time_tokens)
-        # A note starts where a run of TIME tokens ends: at each token that follows one and is none itself.
-        is_time = (labels >= time_tokens.start) & (labels < time_tokens.stop)
-        starts = ~is_time & F.pad(is_time, (1, 0))[:, :-1]
-        times = torch.where(starts, bins.cumsum(dim=1), num_bins).clamp(max=num_bins)
-        targets = torch.zeros(len(labels), num_bins + 1, device=labels.device).scatter_(1, times, 1.0)[:, :num_bins]
-        has_audio = onset_logits > NO_ONSET / 2
-        losses = F.binary_cross_entropy_with_logits(onset_logits, targets, reduction="none")
-        if num_items_in_batch is None:
-            num_items_in_batch = (labels != -100).sum().clamp(min=1)
-        return (losses * has_audio).sum() / num_items_in_batch
+        """
+        How far the encoder's own onsets and frets are from the labels: binary cross-entropy summed over time bins,
+        cross-entropy over notes.
+        """
+        loss = torch.zeros((), device=labels.device)
+        if onset_logits is not None:
+            onset_logits = onset_logits.float()
+            num_bins = onset_logits.shape[1]
+            time_tokens = self.config.time_tokens
+            # A note starts where a run of TIME tokens ends: at each token that follows one and is none itself.
+            is_time = (labels >= time_tokens.start) & (labels < time_tokens.stop)
+            starts = ~is_time & F.pad(is_time, (1, 0))[:, :-1]
+            times = token_time_bins(labels, time_tokens).cumsum(dim=1)
+            times = torch.where(starts, times, num_bins).clamp(max=num_bins)
+            targets = torch.zeros(len(labels), num_bins + 1, device=labels.device).scatter_(1, times, 1.0)
+            has_audio = onset_logits > NO_ONSET / 2
+            losses = F.binary_cross_entropy_with_logits(onset_logits, targets[:, :num_bins], reduction="none")
+            loss = loss + (losses * has_audio).sum()
+        if fret_scores is not None:
+            fret_tokens = self.config.fret_tokens
+            is_fret = (labels >= fret_tokens.start) & (labels < fret_tokens.stop)
+            frets = torch.where(is_fret, labels - fret_tokens.start, -100)
+            loss = loss + F.cross_entropy(fret_scores.float().transpose(1, 2), frets, reduction="sum")
+        return loss
 
 
 __all__ = ["TabHeroForConditionalGeneration", "TabHeroModel", "TabHeroPreTrainedModel"]

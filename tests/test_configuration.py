@@ -5,7 +5,7 @@ from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration
 
 @pytest.mark.parametrize(("size", "millions"), [("tiny", 6.1), ("small", 13.5), ("base", 34.3), ("large", 100.4)])
 def test_named_sizes_have_the_stated_parameters(size, millions):
-    config = TabHeroConfig.from_size(size, onset_head=False, onset_pointer=False)
+    config = TabHeroConfig.from_size(size, onset_head=False, onset_pointer=False, fret_pointer=False)
     import torch
 
     with torch.device("meta"):

@@ -97,7 +97,11 @@ def cached_logits(model, inputs, ids, cache=None):
 
 
 def test_logits_with_and_without_cache_agree():
-    model, ids, inputs = small_model(onset_pointer=False, onset_head=False), note_tokens(2), window(100, 2)
+    model, ids, inputs = (
+        small_model(onset_pointer=False, onset_head=False, fret_pointer=False),
+        note_tokens(2),
+        window(100, 2),
+    )
     with torch.no_grad():
         expected = model(**inputs, decoder_input_ids=ids).logits
         torch.testing.assert_close(cached_logits(model, inputs, ids), expected, atol=1e-4, rtol=1e-4)
@@ -147,7 +151,7 @@ def test_embeddings_need_their_times():
 
 def test_cross_attention_moves_with_the_audio():
     """Delaying audio and notes alike leaves the decoder's view of the audio around it as it was."""
-    model = small_model(onset_head=False, onset_pointer=False, encoder_layers=0)
+    model = small_model(onset_head=False, onset_pointer=False, fret_pointer=False, encoder_layers=0)
     frames, shift = 400, 86 * 4  # encoder positions are 4 frames; 86 of them are close to 399.5 time bins
     audio = torch.randn(1, frames, 128)
     encoded = model.get_encoder()(audio).last_hidden_state
@@ -183,7 +187,7 @@ def test_gradient_checkpointing_gives_the_same_gradients():
     inputs, labels = window(100, 2), note_tokens(2)[:, 1:]
     gradients = []
     for checkpointing in (False, True):
-        model = small_model(onset_loss_weight=1.0).train()
+        model = small_model(listening_loss_weight=1.0).train()
         if checkpointing:
             model.gradient_checkpointing_enable()
         model(**inputs, labels=labels, use_cache=False).loss.backward()
@@ -194,7 +198,7 @@ def test_gradient_checkpointing_gives_the_same_gradients():
 
 
 def test_loss_does_not_depend_on_how_a_batch_is_split():
-    model, inputs = small_model(onset_loss_weight=1.0), window(100, 4)
+    model, inputs = small_model(listening_loss_weight=1.0), window(100, 4)
     labels = note_tokens(4)[:, 1:]
     labels[1, 9:] = -100
     count = (labels != -100).sum()
@@ -208,12 +212,21 @@ def test_loss_does_not_depend_on_how_a_batch_is_split():
 
 
 def test_onset_loss_is_least_where_the_labels_start():
-    model = small_model(onset_loss_weight=1.0)
+    model = small_model(listening_loss_weight=1.0)
     labels = torch.tensor([TabHeroTokenizer().encode_notes([(0.25, (0,), 0, 0.0), (5.5, (1,), 0, 0.0)])[1:]])
     logits = torch.full((1, 600), -8.0)
     logits[0, [25, 550]] = 8.0
-    right = model._onset_loss(logits, labels, None)
-    assert right < 0.05 < model._onset_loss(logits.roll(1, dims=1), labels, None)
+    right = model._listening_loss(logits, None, labels)
+    assert right < 1 < 30 < model._listening_loss(logits.roll(1, dims=1), None, labels)
+
+
+def test_the_fret_loss_is_least_for_the_frets_of_the_labels():
+    model = small_model()
+    labels = torch.tensor([TabHeroTokenizer().encode_notes([(0.25, (0,), 0, 0.0), (5.5, (0, 1), 0, 0.0)])[1:]])
+    scores = torch.zeros(1, labels.shape[1], 127)
+    scores[0, [1, 6], [0, 7]] = 20.0  # FRET_0 and FRET_0_1 are the first and the eighth
+    right = model._listening_loss(None, scores, labels)
+    assert right < 0.01 < 10 < model._listening_loss(None, scores.roll(1, dims=2), labels)
 
 
 def test_features_of_another_width_are_refused():
@@ -223,7 +236,7 @@ def test_features_of_another_width_are_refused():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_charts_and_trains(dtype):
-    model = small_model(onset_loss_weight=1.0).to(dtype)
+    model = small_model(listening_loss_weight=1.0).to(dtype)
     inputs = window(64, 2)
     outputs = model(**inputs, labels=note_tokens(2)[:, 1:])
     assert outputs.logits.dtype == dtype
