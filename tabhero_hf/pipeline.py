@@ -89,15 +89,10 @@ class AudioToChartPipeline(Pipeline):
             return load_audio(song, sampling_rate)
         if isinstance(song, dict) and "stems" in song:
             return load_audio(song["stems"], sampling_rate)
-        if isinstance(song, dict) and {"array", "sampling_rate"} <= song.keys():
-            import soxr
-
-            array = np.asarray(song["array"], dtype=np.float32)
-            if song["sampling_rate"] != sampling_rate and array.ndim == 1 and len(array):
-                array = soxr.resample(array, song["sampling_rate"], sampling_rate)
-            return array
         if isinstance(song, np.ndarray):
-            return song
+            song = {"array": song, "sampling_rate": sampling_rate}
+        if isinstance(song, dict) and {"array", "sampling_rate"} <= song.keys():
+            return _mono(np.asarray(song["array"], dtype=np.float32), song["sampling_rate"], sampling_rate)
         raise TypeError(
             "a song is a path, a waveform, {'stems': [paths]} or {'array': samples, 'sampling_rate': Hz}, "
             f"not {type(song).__name__}"
@@ -133,6 +128,17 @@ class AudioToChartPipeline(Pipeline):
             notes[instrument.name.lower(), difficulty.name.lower()] = song
             tracks[instrument, difficulty] = Track.from_seconds(song, tempo_map, instrument, difficulty)
         return {"notes": notes, "chart": Chart(tempo_map=tempo_map, tracks=tracks)}
+
+
+def _mono(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """A mono waveform at another sampling rate."""
+    if samples.ndim != 1:
+        raise ValueError(f"audio must be mono, of shape (samples,), got shape {samples.shape}")
+    if from_rate == to_rate or not len(samples):
+        return samples
+    import soxr
+
+    return soxr.resample(samples, from_rate, to_rate)
 
 
 def playable_notes(notes: list) -> list:
