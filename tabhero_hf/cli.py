@@ -31,14 +31,13 @@ def chart(
 ):
     """Chart a song and write a folder that Clone Hero plays."""
     from .charting import chart_song
-    from .charts import ChartError
 
     metadata = {key: value for key, value in {"name": name, "artist": artist}.items() if value}
     try:
         result = chart_song(
             song, output, difficulties.split(","), instruments.split(","), model=model, metadata=metadata
         )
-    except (ValueError, OSError, ChartError) as error:
+    except (ValueError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"{result.folder}")

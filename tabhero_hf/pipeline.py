@@ -8,7 +8,7 @@ import torch
 from transformers.pipelines.base import Pipeline
 
 from .audio.beats import estimate_tempo_map
-from .audio.loading import AudioError, load_audio
+from .audio.loading import load_audio
 from .charts import Chart, Difficulty, Instrument, Track
 
 SILENCE = 1e-4  # a peak of -80 dBFS: below it there is no music, only dither
@@ -157,4 +157,4 @@ def _parse_all(kind: type[Difficulty] | type[Instrument], values) -> list:
     return list(dict.fromkeys(kind.parse(value) for value in values))
 
 
-__all__ = ["AudioError", "AudioToChartPipeline"]
+__all__ = ["AudioToChartPipeline"]
