@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow style clean
+.PHONY: setup demo test test-slow fuzz style clean
 
 setup: $(READY)
 
@@ -24,6 +24,10 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -m slow
+
+# 200,000 broken files, about half an hour.
+fuzz: setup
+	TABHERO_FUZZ_EXAMPLES=50000 $(BIN)/python -m pytest -q tests/charts/test_fuzz.py
 
 style: setup
 	$(BIN)/ruff check --fix .

@@ -42,7 +42,7 @@ def cut_chart(chart: Chart, start: int, end: int) -> Chart:
         )
         tracks[key] = Track(*key, notes)
     tempo_map = TempoMap(chart.tempo_map.resolution, ((0, round(chart.tempo_map.tempos[0][1], 3)),))
-    return Chart(tempo_map, tracks, end_tick=end - start)
+    return Chart(tempo_map, tracks, end_ticks=(end - start,))
 
 
 def measure_offset(onsets: np.ndarray, guitar: np.ndarray, sampling_rate: int) -> float:

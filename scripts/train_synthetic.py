@@ -7,6 +7,9 @@ Train the checkpoint that ships with the package, on synthetic windows alone.
 Renders the windows (once), trains, measures on windows that training never saw, and writes a model folder with
 processor, generation settings and weights in half precision to `<output_dir>/final`. Can be stopped and run again: it
 goes on from the last checkpoint.
+
+Training has two stages. First the encoder learns to listen, with its onset and fret heads alone: without a decoder a
+step costs a third. Then the whole model learns to write.
 """
 
 import dataclasses
@@ -17,6 +20,7 @@ from pathlib import Path
 
 import torch
 from transformers import GenerationConfig, HfArgumentParser, Trainer, TrainingArguments, set_seed
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import get_last_checkpoint
 
 from tabhero_hf import (
@@ -36,18 +40,15 @@ HELD_OUT_SEED = 1_000_000_000  # training takes its seeds from 0 on
 @dataclass
 class Arguments:
     output_dir: str = dataclasses.field(metadata={"help": "Folder of windows, checkpoints and the final model."})
-    windows: int = dataclasses.field(default=5500, metadata={"help": "Windows to train on."})
+    windows: int = dataclasses.field(default=8000, metadata={"help": "Windows to train on."})
     held_out_windows: int = dataclasses.field(default=250, metadata={"help": "Windows to measure on."})
     seconds: float = dataclasses.field(default=8.0, metadata={"help": "Length of a window."})
-    max_steps: int = dataclasses.field(default=2000, metadata={"help": "Optimiser steps."})
+    listening_steps: int = dataclasses.field(default=2000, metadata={"help": "Optimiser steps of the encoder alone."})
+    max_steps: int = dataclasses.field(default=1500, metadata={"help": "Optimiser steps of the whole model."})
     batch_size: int = dataclasses.field(default=16, metadata={"help": "Windows in a step."})
-    learning_rate: float = dataclasses.field(default=1e-3, metadata={"help": "Highest learning rate."})
-    encoder_layers: int = dataclasses.field(default=2, metadata={"help": "Self-attention layers of the encoder."})
-    num_hidden_layers: int = dataclasses.field(default=3, metadata={"help": "Layers of the decoder."})
-    onset_pointer: bool = dataclasses.field(default=True, metadata={"help": "Point from TIME tokens to onsets."})
-    fret_pointer: bool = dataclasses.field(default=True, metadata={"help": "Point from FRET tokens to frets heard."})
-    time_aligned: bool = dataclasses.field(default=True, metadata={"help": "Time-aligned cross-attention."})
-    listening_loss_weight: float = dataclasses.field(default=1.0, metadata={"help": "Weight of the encoder losses."})
+    learning_rate: float = dataclasses.field(default=1e-3, metadata={"help": "Highest learning rate of each stage."})
+    encoder_layers: int = dataclasses.field(default=4, metadata={"help": "Self-attention layers of the encoder."})
+    num_hidden_layers: int = dataclasses.field(default=2, metadata={"help": "Layers of the decoder."})
     fret_corruption: float = dataclasses.field(
         default=0.4, metadata={"help": "Share of frets that the decoder is shown wrongly, so that it listens."}
     )
@@ -55,6 +56,23 @@ class Arguments:
         default=None, metadata={"help": "Model folder whose weights to start from, instead of random ones."}
     )
     seed: int = dataclasses.field(default=0, metadata={"help": "Seed of weights, order and augmentation."})
+
+
+class WindowTrainer(Trainer):
+    """A Trainer whose batches hold windows of similar numbers of notes, so that little is padding."""
+
+    def _get_train_sampler(self, train_dataset=None):
+        return LengthGroupedSampler(self.args.train_batch_size, lengths=self.train_dataset.lengths)
+
+
+class ListeningTrainer(Trainer):
+    """Trains a model's encoder alone, in one process."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        conditions = {name: inputs[name] for name in ("difficulty_ids", "instrument_ids")}
+        encoder_outputs = model.model.encode(inputs["input_features"], inputs["attention_mask"], **conditions)
+        loss = model.listening_loss(encoder_outputs, inputs["labels"], num_items_in_batch)
+        return (loss, encoder_outputs) if return_outputs else loss
 
 
 def main():
@@ -67,28 +85,48 @@ def main():
     rendered = time.time()
 
     model = initial_model(args)
-    trainer = Trainer(
-        model=model,
-        args=training_arguments(args),
-        train_dataset=RenderedWindows(output / "windows", seed=args.seed),
-        data_collator=TabHeroCollator(
-            augment=[BackgroundNoise(), RandomEqualizer(), SpecAugment(max_frames=15)],
-            fret_corruption=args.fret_corruption,
-            seed=args.seed,
-        ),
-    )
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(output / "checkpoints"))
-    trained = time.time()
+    train(ListeningTrainer, model, args, output / "listening", args.listening_steps)
+    listened = time.time()
+    train(WindowTrainer, model, args, output / "writing", args.max_steps, args.fret_corruption)
+    written = time.time()
 
-    final = save_final(trainer.model, args, output / "final")
+    final = save_final(model, args, output / "final")
     report = {
         "seconds_rendering": round(rendered - started),
-        "seconds_training": round(trained - rendered),
+        "seconds_listening": round(listened - rendered),
+        "seconds_writing": round(written - listened),
         "arguments": dataclasses.asdict(args),
-        "held_out": score_windows(final, RenderedWindows(output / "held_out", difficulty=3)),
+        "held_out": score_windows(final, RenderedWindows(output / "held_out", difficulties=(3,))),
     }
     (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))
+
+
+def train(
+    trainer_class: type[Trainer],
+    model: TabHeroForConditionalGeneration,
+    args: Arguments,
+    folder: Path,
+    steps: int,
+    fret_corruption: float = 0.0,
+):
+    """Trains the model for a stage of `steps`, or what an interrupted run has left of it."""
+    trainer = trainer_class(
+        model=model,
+        args=training_arguments(args, folder, steps),
+        train_dataset=RenderedWindows(Path(args.output_dir) / "windows"),
+        data_collator=TabHeroCollator(
+            augment=[
+                BackgroundNoise(probability=0.3),
+                RandomEqualizer(),
+                SpecAugment(max_bands=10, max_frames=15),
+            ],
+            fret_corruption=fret_corruption,
+            seed=args.seed,
+        ),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(folder))
 
 
 def initial_model(args: Arguments) -> TabHeroForConditionalGeneration:
@@ -99,19 +137,15 @@ def initial_model(args: Arguments) -> TabHeroForConditionalGeneration:
             "tiny",
             encoder_layers=args.encoder_layers,
             num_hidden_layers=args.num_hidden_layers,
-            time_aligned_cross_attention=args.time_aligned,
-            onset_head=args.onset_pointer or args.listening_loss_weight > 0,
-            onset_pointer=args.onset_pointer,
-            fret_pointer=args.fret_pointer,
-            listening_loss_weight=args.listening_loss_weight,
+            listening_loss_weight=1.0,
         )
     )
 
 
-def training_arguments(args: Arguments) -> TrainingArguments:
+def training_arguments(args: Arguments, folder: Path, steps: int) -> TrainingArguments:
     return TrainingArguments(
-        output_dir=str(Path(args.output_dir) / "checkpoints"),
-        max_steps=args.max_steps,
+        output_dir=str(folder),
+        max_steps=steps,
         per_device_train_batch_size=args.batch_size,
         learning_rate=args.learning_rate,
         adam_beta2=0.95,
@@ -120,7 +154,8 @@ def training_arguments(args: Arguments) -> TrainingArguments:
         lr_scheduler_type="cosine_with_min_lr",
         lr_scheduler_kwargs={"min_lr_rate": 0.01},
         warmup_steps=100,
-        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        bf16=torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.cpu._is_avx512_bf16_supported(),
+        use_cpu=not torch.cuda.is_available(),
         logging_steps=50,
         save_steps=200,
         save_total_limit=1,

@@ -1,22 +1,27 @@
-"""From a song's audio to a Clone Hero folder, in one call."""
+"""From a song's audio to a song that Clone Hero plays, in one call."""
 
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import bundled_checkpoint
-from .audio.loading import audio_duration
-from .charts import Difficulty, Instrument, find_stems, write_song
-from .charts.song_folder import check_target
+from .audio.loading import audio_duration, audio_files, is_song
+from .audio.transcoding import to_ogg
+from .charts import Difficulty, Instrument, mend, write_song
+from .charts.metadata import song_metadata
+from .charts.song_folder import AUDIO_SUFFIXES, check_target, song_files
 from .tokenization_tabhero import Note
+
+CHARTER = "tabhero_hf"
 
 
 @dataclass
 class ChartedSong:
     """
-    A charted song: the `folder` written, the `notes` in seconds of each `(instrument, difficulty)` by name, and the
-    song's `duration` in seconds.
+    A charted song: the `folder` (or `.sng` or `.zip`) written, the `notes` in seconds of each
+    `(instrument, difficulty)` by name, and the song's `duration` in seconds.
     """
 
     folder: Path
@@ -36,16 +41,19 @@ def chart_song(
     **parameters,
 ) -> ChartedSong:
     """
-    Charts a song and writes a folder that Clone Hero plays, or nothing at all if anything is wrong.
+    Charts a song and writes one that Clone Hero plays, or nothing at all if anything is wrong. What
+    [`~tabhero_hf.charts.check`] would object to in the model's chart is mended first.
 
     Args:
-        song: An audio file, or a song folder whose stems are summed.
-        output: The folder to write; an existing song folder is replaced, any other non-empty folder refused.
+        song: An audio file, or a song (a folder, a `.sng` or a `.zip`), whose stems are summed and whose metadata and
+            album art are taken over. Audio in a format that Clone Hero does not play is written as Ogg Vorbis.
+        output: The folder to write, or a file where the name ends in `.sng` or `.zip`; an existing song is replaced,
+            any other file or non-empty folder refused.
         difficulties: Which of `easy`, `medium`, `hard` and `expert`.
         instruments: Which of `lead`, `bass`, `rhythm` and `keys`.
         model: Model folder or Hub name; the bundled checkpoint when unset.
         charter: An [`AudioToChartPipeline`] to use instead of loading one.
-        metadata: For `song.ini`: `name`, `artist` and so on.
+        metadata: For `song.ini`, over that of the song: `name`, `artist` and so on.
         parameters: Further parameters of the pipeline's call.
 
     Raises:
@@ -54,8 +62,8 @@ def chart_song(
     """
     difficulties = [Difficulty.parse(value) for value in difficulties]
     instruments = [Instrument.parse(value) for value in instruments]
-    audio = Path(song)
-    stems = find_stems(audio) if audio.is_dir() else [audio]
+    stems = audio_files(song)
+    source = song_files(song) if is_song(song) else None
     check_target(output)
     duration = audio_duration(stems)
     if charter is None:
@@ -63,5 +71,16 @@ def chart_song(
 
         charter = pipeline("audio-to-chart", model=bundled_checkpoint() if model is None else str(model))
     result = charter({"stems": stems}, difficulties=difficulties, instruments=instruments, **parameters)
-    folder = write_song(output, result["chart"], stems, metadata=metadata, song_length=duration)
+    with tempfile.TemporaryDirectory() as converted:
+        # Whatever the model could hear can be transcoded: no format fails only now.
+        if not all(os.path.splitext(stem.name)[1].lower() in AUDIO_SUFFIXES for stem in stems):
+            stems = [to_ogg(stems[0], Path(converted) / "song.ogg")]
+        folder = write_song(
+            output,
+            mend(result["chart"]).chart,
+            stems,
+            album=source and source.album,
+            metadata={**song_metadata(source.metadata if source else {}), "charter": CHARTER, **(metadata or {})},
+            song_length=duration,
+        )
     return ChartedSong(folder, result["notes"], duration)

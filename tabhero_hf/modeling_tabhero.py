@@ -367,16 +367,16 @@ def add_condition(hidden_states: torch.Tensor, embedding: nn.Embedding, ids: tor
     return hidden_states + 0.0 * embedding.weight.sum() if embedding.training else hidden_states
 
 
-class TabHeroFretHead(nn.Module):
-    """What the asked-for difficulty and instrument strike at each encoder position, heard from the audio alone."""
+class TabHeroListeningHead(nn.Module):
+    """A small network on each encoder position that knows the asked-for difficulty and instrument."""
 
-    def __init__(self, config: TabHeroConfig, num_outputs: int | None = None):
+    def __init__(self, config: TabHeroConfig, num_outputs: int):
         super().__init__()
         width = config.encoder_hidden_size
         self.difficulty_embedding = nn.Embedding(config.num_difficulties, width)
         self.instrument_embedding = nn.Embedding(config.num_instruments, width)
         self.dense = nn.Linear(width, width)
-        self.out = nn.Linear(width, num_outputs or config.num_fret_tokens)
+        self.out = nn.Linear(width, num_outputs)
 
     def forward(
         self,
@@ -390,7 +390,14 @@ class TabHeroFretHead(nn.Module):
         return self.out(F.gelu(self.dense(hidden_states)))
 
 
-class TabHeroOnsetHead(TabHeroFretHead):
+class TabHeroFretHead(TabHeroListeningHead):
+    """What is struck at each encoder position: logits of the `FRET` tokens."""
+
+    def __init__(self, config: TabHeroConfig):
+        super().__init__(config, num_outputs=config.num_fret_tokens)
+
+
+class TabHeroOnsetHead(TabHeroListeningHead):
     """
     Where in the audio the asked-for difficulty and instrument have a note: one logit for each time bin.
     """
@@ -965,9 +972,8 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             **kwargs,
         )
         logits = self.lm_head(outputs.last_hidden_state)
-        onset_logits, fret_scores = encoder_outputs.onset_logits, None
-        if self.onset_pointer is not None and onset_logits is not None:
-            time_scores = self.onset_pointer(outputs.last_hidden_state, onset_logits, decoder_time_ids)
+        if self.onset_pointer is not None and encoder_outputs.onset_logits is not None:
+            time_scores = self.onset_pointer(outputs.last_hidden_state, encoder_outputs.onset_logits, decoder_time_ids)
             logits = logits + self._to_vocabulary(time_scores, self.config.time_tokens)
         if self.fret_pointer is not None and encoder_outputs.fret_logits is not None:
             fret_scores = self.fret_pointer(
@@ -985,11 +991,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
                 **kwargs,
             )
             if self.config.listening_loss_weight:
-                listening_loss = self._listening_loss(onset_logits, fret_scores, labels)
-                num_items = kwargs.get("num_items_in_batch")
-                listening_loss = listening_loss / (
-                    (labels != -100).sum().clamp(min=1) if num_items is None else num_items
-                )
+                listening_loss = self.listening_loss(encoder_outputs, labels, kwargs.get("num_items_in_batch"))
                 loss = loss + self.config.listening_loss_weight * listening_loss
 
         return Seq2SeqLMOutput(
@@ -1008,33 +1010,37 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         """Scores of a group of tokens `(batch, length, tokens)` as `(batch, length, vocab_size)`, 0 for all others."""
         return F.pad(scores, (tokens.start, self.config.vocab_size - tokens.stop))
 
-    def _listening_loss(
-        self, onset_logits: torch.Tensor | None, fret_scores: torch.Tensor | None, labels: torch.LongTensor
+    def listening_loss(
+        self,
+        encoder_outputs: TabHeroEncoderOutput,
+        labels: torch.LongTensor,
+        num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """
-        How far the encoder's own onsets and frets are from the labels: binary cross-entropy summed over time bins,
-        cross-entropy over notes.
+        How far the encoder's own onsets and frets are from the labels: binary cross-entropy summed over time bins and
+        cross-entropy summed over notes, for each target token. Needs no decoder, so that an encoder can learn to
+        listen before it is given one.
         """
+        time_tokens, fret_tokens = self.config.time_tokens, self.config.fret_tokens
+        times = token_time_bins(labels, time_tokens).cumsum(dim=1)
         loss = torch.zeros((), device=labels.device)
-        if onset_logits is not None:
-            onset_logits = onset_logits.float()
+        if encoder_outputs.onset_logits is not None:
+            onset_logits = encoder_outputs.onset_logits.float()
             num_bins = onset_logits.shape[1]
-            time_tokens = self.config.time_tokens
             # A note starts where a run of TIME tokens ends: at each token that follows one and is none itself.
             is_time = (labels >= time_tokens.start) & (labels < time_tokens.stop)
             starts = ~is_time & F.pad(is_time, (1, 0))[:, :-1]
-            times = token_time_bins(labels, time_tokens).cumsum(dim=1)
-            times = torch.where(starts, times, num_bins).clamp(max=num_bins)
-            targets = torch.zeros(len(labels), num_bins + 1, device=labels.device).scatter_(1, times, 1.0)
+            onsets = torch.where(starts, times, num_bins).clamp(max=num_bins)
+            targets = torch.zeros(len(labels), num_bins + 1, device=labels.device).scatter_(1, onsets, 1.0)
             has_audio = onset_logits > NO_ONSET / 2
             losses = F.binary_cross_entropy_with_logits(onset_logits, targets[:, :num_bins], reduction="none")
             loss = loss + (losses * has_audio).sum()
-        if fret_scores is not None:
-            fret_tokens = self.config.fret_tokens
+        if self.fret_pointer is not None and encoder_outputs.fret_logits is not None:
+            fret_scores = self.fret_pointer(encoder_outputs.fret_logits, encoder_outputs.attention_mask, times)
             is_fret = (labels >= fret_tokens.start) & (labels < fret_tokens.stop)
             frets = torch.where(is_fret, labels - fret_tokens.start, -100)
             loss = loss + F.cross_entropy(fret_scores.float().transpose(1, 2), frets, reduction="sum")
-        return loss
+        return loss / ((labels != -100).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch)
 
 
 __all__ = ["TabHeroForConditionalGeneration", "TabHeroModel", "TabHeroPreTrainedModel"]

@@ -62,6 +62,10 @@ class AudioToChartPipeline(Pipeline):
             preprocess["difficulties"] = _parse_all(Difficulty, difficulties)
         if instruments is not None:
             preprocess["instruments"] = _parse_all(Instrument, instruments)
+            charted = [instrument.name.lower() for instrument in Instrument][: self.model.config.num_instruments]
+            for instrument in preprocess["instruments"]:
+                if instrument.name.lower() not in charted:
+                    raise ValueError(f"the model charts {', '.join(charted)}, not {instrument.name.lower()}")
         if window_batch_size is not None:
             if window_batch_size < 1:
                 raise ValueError(f"`window_batch_size` must be at least 1, got {window_batch_size}")

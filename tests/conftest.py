@@ -1,11 +1,42 @@
-"""Fixtures shared by all tests."""
+"""Fixtures shared by all tests, and a Hub on this machine in place of the real one."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from local_hub import LocalHub
+
+# Read when huggingface_hub and datasets are imported, which the test modules do after this file. A developer's own
+# settings, such as offline mode or a token, must not steer the tests.
+WORKPLACE = tempfile.TemporaryDirectory(prefix="tabhero-hub-")
+HUB = LocalHub(Path(WORKPLACE.name) / "hub").start()
+for name in [name for name in os.environ if name.startswith(("HF_", "HUGGING", "TRANSFORMERS_OFFLINE"))]:
+    del os.environ[name]
+os.environ |= {
+    "HF_ENDPOINT": HUB.url,
+    "HF_HOME": str(Path(WORKPLACE.name) / "home"),
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_XET": "1",
+    "HF_TOKEN": "local",
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+}
 
 FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def pytest_unconfigure():
+    HUB.stop()
+    WORKPLACE.cleanup()
+
+
+@pytest.fixture(scope="session")
+def hub() -> LocalHub:
+    """The Hub that pushes go to. All tests share it and its cache: name repositories after the test."""
+    from huggingface_hub import constants
+
+    assert constants.ENDPOINT == HUB.url, "huggingface_hub was imported before tests/conftest.py"
+    return HUB
 
 
 @pytest.fixture(scope="session")

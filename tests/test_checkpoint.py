@@ -24,7 +24,7 @@ def charter():
 def score(folder: Path, count: int, seed: int) -> dict[str, float]:
     render_windows(folder, seed, count, 8.0)
     model = TabHeroForConditionalGeneration.from_pretrained(bundled_checkpoint()).eval()
-    return score_windows(model, RenderedWindows(folder, difficulty=3))
+    return score_windows(model, RenderedWindows(folder, (3,)))
 
 
 def test_it_is_small_and_computes_in_float32():

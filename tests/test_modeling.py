@@ -16,6 +16,7 @@ from tabhero_hf import (
     TabHeroProcessor,
     TabHeroTokenizer,
 )
+from tabhero_hf.modeling_tabhero import TabHeroEncoderOutput
 
 
 def small_model(seed: int = 0, perturb: float = 0.05, **fields) -> TabHeroForConditionalGeneration:
@@ -211,22 +212,38 @@ def test_loss_does_not_depend_on_how_a_batch_is_split():
     torch.testing.assert_close(sum(part.loss for part in parts), whole)
 
 
+def heard(onset_logits=None, fret_logits=None):
+    mask = None if fret_logits is None else torch.ones(fret_logits.shape[:2])
+    return TabHeroEncoderOutput(attention_mask=mask, onset_logits=onset_logits, fret_logits=fret_logits)
+
+
 def test_onset_loss_is_least_where_the_labels_start():
-    model = small_model(listening_loss_weight=1.0)
+    model = small_model()
     labels = torch.tensor([TabHeroTokenizer().encode_notes([(0.25, (0,), 0, 0.0), (5.5, (1,), 0, 0.0)])[1:]])
     logits = torch.full((1, 600), -8.0)
     logits[0, [25, 550]] = 8.0
-    right = model._listening_loss(logits, None, labels)
-    assert right < 1 < 30 < model._listening_loss(logits.roll(1, dims=1), None, labels)
+    right = model.listening_loss(heard(logits), labels, num_items_in_batch=1)
+    assert right < 1 < 30 < model.listening_loss(heard(logits.roll(1, dims=1)), labels, num_items_in_batch=1)
 
 
 def test_the_fret_loss_is_least_for_the_frets_of_the_labels():
     model = small_model()
     labels = torch.tensor([TabHeroTokenizer().encode_notes([(0.25, (0,), 0, 0.0), (5.5, (0, 1), 0, 0.0)])[1:]])
-    scores = torch.zeros(1, labels.shape[1], 127)
-    scores[0, [1, 6], [0, 7]] = 20.0  # FRET_0 and FRET_0_1 are the first and the eighth
-    right = model._listening_loss(None, scores, labels)
-    assert right < 0.01 < 10 < model._listening_loss(None, scores.roll(1, dims=2), labels)
+    logits = torch.zeros(1, 128, 127)
+    # FRET_0 and FRET_0_1 are the first and the eighth; a position lasts 46 ms.
+    logits[0, :60, 0] = logits[0, 60:, 7] = 20.0
+    right = model.listening_loss(heard(fret_logits=logits), labels)
+    assert right < 0.01 < 1 < model.listening_loss(heard(fret_logits=logits.roll(1, dims=2)), labels)
+
+
+def test_the_listening_loss_is_part_of_the_loss():
+    model, inputs, labels = small_model(listening_loss_weight=0.5), window(100, 2), note_tokens(2)[:, 1:]
+    with torch.no_grad():
+        whole = model(**inputs, labels=labels).loss
+        encoded = model.model.encode(inputs["input_features"])
+        model.config.listening_loss_weight = 0.0
+        tokens = model(**inputs, labels=labels).loss
+    torch.testing.assert_close(whole, tokens + 0.5 * model.listening_loss(encoded, labels))
 
 
 def test_features_of_another_width_are_refused():

@@ -132,7 +132,7 @@ def test_a_song_becomes_a_folder_that_reads_back(charter, demo_song, tmp_path):
     )  # fmt: skip
     song = read_song(charted.folder)
     assert charted.duration == pytest.approx(50.5, abs=0.1)
-    assert {path.name for path in charted.folder.iterdir()} == {"notes.chart", "song.ini", "song.ogg"}
+    assert {path.name for path in charted.folder.iterdir()} == {"album.png", "notes.chart", "song.ini", "song.ogg"}
     assert (charted.folder / "song.ogg").read_bytes() == (demo_song / "song.ogg").read_bytes()
     assert song.metadata["name"] == "Feelings" and song.metadata["diff_keys"] == "-1"
     written = {key for key, notes in charted.notes.items() if notes}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tabhero_hf.charts.song_folder import find_stems
+from tabhero_hf.charts.errors import ChartError
+from tabhero_hf.charts.packed import File, PackedFile
+from tabhero_hf.charts.song_folder import ARCHIVE_SUFFIXES, find_stems
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -18,25 +21,26 @@ DEFAULT_SAMPLING_RATE = 22050
 MAX_HOURS = 6
 BLOCK_FRAMES = 2**16
 
-PathLike = str | os.PathLike[str]
+Source = str | os.PathLike | PackedFile
 
 
 class AudioError(ValueError):
     """An audio file that cannot be used; the message names the ``file`` and gives the ``reason``."""
 
-    def __init__(self, file: PathLike, reason: str) -> None:
-        self.file, self.reason = os.fspath(file), reason
+    def __init__(self, file: Source, reason: str) -> None:
+        self.file, self.reason = str(file), reason
         super().__init__(f"{self.file}: {reason}")
 
 
-def load_audio(source: PathLike | Sequence[PathLike], sampling_rate: int = DEFAULT_SAMPLING_RATE) -> np.ndarray:
+def load_audio(source: Source | Sequence[Source], sampling_rate: int = DEFAULT_SAMPLING_RATE) -> np.ndarray:
     """Decodes a song to mono.
 
     Each file's channels are averaged and resampled; files of different length and rate then sum from their start.
 
     Args:
-        source: an audio file, a sequence of stems, or a song folder, whose stems
-            :func:`~tabhero_hf.charts.find_stems` finds.
+        source: an audio file, a sequence of stems, or a song (a folder, a ``.sng`` or a ``.zip``), whose stems
+            :func:`~tabhero_hf.charts.find_stems` finds. A file inside an archive is a
+            :class:`~tabhero_hf.charts.PackedFile`.
         sampling_rate: of the result, in Hz.
 
     Returns:
@@ -44,88 +48,127 @@ def load_audio(source: PathLike | Sequence[PathLike], sampling_rate: int = DEFAU
 
     Raises:
         AudioError: a file is missing, not audio, empty or over six hours long, or holds samples that are not finite;
-            or a folder has no stems.
+            or a song has no stems or cannot be read.
     """
     total = np.zeros(0, dtype=np.float32)
-    for path in _paths(source):
-        stem = np.concatenate(list(_resampled(path, sampling_rate)))
+    for file in audio_files(source):
+        stem = np.concatenate(list(_resampled(file, sampling_rate)))
         if len(stem) > len(total):
             total, stem = stem, total
         total[: len(stem)] += stem
     return total
 
 
-def audio_duration(source: PathLike | Sequence[PathLike]) -> float:
+def audio_duration(source: Source | Sequence[Source]) -> float:
     """Seconds of a song, the longest of its stems, from the files' headers.
 
     Takes and raises what :func:`load_audio` does, but looks at no samples.
     """
     durations = []
-    for path in _paths(source):
-        with _opened(path) as file:
+    for path in audio_files(source):
+        with open_audio(path) as file:
             durations.append(file.frames / file.samplerate)
     return max(durations)
 
 
-def _paths(source: PathLike | Sequence[PathLike]) -> list[Path]:
-    if not isinstance(source, (str, os.PathLike)):
-        paths = [Path(path) for path in source]
-        if not paths:
+def audio_files(source: Source | Sequence[Source]) -> list[File]:
+    """The files that :func:`load_audio` sums.
+
+    Raises:
+        AudioError: a song has no stems or cannot be read.
+    """
+    if not isinstance(source, Source):
+        files = [_file(file) for file in source]
+        if not files:
             raise ValueError("no stems to load")
-        return paths
-    path = Path(source)
-    if not path.is_dir():
-        return [path]
-    stems = find_stems(path)
+        return files
+    file = _file(source)
+    if not is_song(file):
+        return [file]
+    try:
+        stems = find_stems(file)
+    except ChartError as error:
+        raise AudioError(error.file or file, error.reason) from error
     if not stems:
-        raise AudioError(path, "a folder without a song's audio (song.ogg, guitar.ogg, …)")
+        raise AudioError(file, "a song without audio (song.ogg, guitar.ogg, …)")
     return stems
 
 
-def _opened(path: Path) -> SoundFile:
-    """The file, open for decoding, its header checked."""
+def is_song(source: Source) -> bool:
+    """Whether a song is there, and not an audio file."""
+    file = _file(source)
+    return isinstance(file, Path) and (file.suffix.lower() in ARCHIVE_SUFFIXES or file.is_dir())
+
+
+@contextmanager
+def open_audio(source: Source) -> Iterator[SoundFile]:
+    """An audio file, open for decoding, its header checked.
+
+    Raises:
+        AudioError: it is missing, not audio, empty or over six hours long.
+    """
     import soundfile
 
-    if not path.is_file():
-        raise AudioError(path, "no such file")
-    try:
-        file = soundfile.SoundFile(path)
-    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: raw samples, which have no header
-        raise AudioError(path, f"not audio that can be decoded ({_cause(error)})") from error
-    hours = file.frames / file.samplerate / 3600
-    if 0 < hours <= MAX_HOURS:
-        return file
-    file.close()
-    raise AudioError(path, f"{hours:.1f} hours long, over the limit of {MAX_HOURS}" if hours else "holds no samples")
+    file = _file(source)
+    if isinstance(file, Path) and not file.is_file():
+        raise AudioError(file, "no such file")
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(file.open()) if isinstance(file, PackedFile) else file
+            sound = stack.enter_context(soundfile.SoundFile(stream))
+        except ChartError as error:
+            raise AudioError(file, error.reason) from error
+        except (soundfile.SoundFileError, TypeError) as error:  # TypeError: raw samples, which have no header
+            raise AudioError(file, f"not audio that can be decoded ({_cause(error)})") from error
+        hours = sound.frames / sound.samplerate / 3600
+        if not hours:
+            raise AudioError(file, "holds no samples")
+        if hours > MAX_HOURS:
+            raise AudioError(file, f"{hours:.1f} hours long, over the limit of {MAX_HOURS}")
+        yield sound
+
+
+def audio_blocks(sound: SoundFile, source: Source) -> Iterator[np.ndarray]:
+    """All samples of an open audio file, float32 in blocks of shape ``(frames, channels)``.
+
+    Raises:
+        AudioError: it cannot be decoded to its end, is over six hours long, holds no samples, or some that are not
+            finite. Names ``source``.
+    """
+    import soundfile
+
+    decoded = 0
+    while True:
+        try:
+            block = sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise AudioError(source, f"cannot be decoded to its end ({_cause(error)})") from error
+        if not np.isfinite(block).all():
+            raise AudioError(source, "holds samples that are not finite numbers")
+        decoded += len(block)
+        if decoded > MAX_HOURS * 3600 * sound.samplerate:
+            raise AudioError(source, f"longer than its header says and than {MAX_HOURS} hours")
+        if not len(block):
+            break
+        yield block
+    if not decoded:
+        raise AudioError(source, "holds no samples")
+
+
+def _file(source: Source) -> File:
+    return source if isinstance(source, PackedFile) else Path(source)
 
 
 def _cause(error: Exception) -> str:
     return getattr(error, "error_string", str(error)).strip().rstrip(".")
 
 
-def _resampled(path: Path, sampling_rate: int) -> Iterator[np.ndarray]:
+def _resampled(file: File, sampling_rate: int) -> Iterator[np.ndarray]:
     """Mono float32 blocks at ``sampling_rate``; memory stays small for any length and number of channels."""
-    import soundfile
     import soxr
 
-    with _opened(path) as file:
-        stream = soxr.ResampleStream(file.samplerate, sampling_rate, num_channels=1, dtype="float32")
-        limit = MAX_HOURS * 3600 * file.samplerate
-        decoded = 0
-        while True:
-            try:
-                block = file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
-            except soundfile.SoundFileError as error:
-                raise AudioError(path, f"cannot be decoded to its end ({_cause(error)})") from error
-            mono = block.mean(axis=1)
-            if not np.isfinite(mono).all():
-                raise AudioError(path, "holds samples that are not finite numbers")
-            decoded += len(mono)
-            if decoded > limit:
-                raise AudioError(path, f"longer than its header says and than {MAX_HOURS} hours")
-            last = len(mono) == 0
-            if last and decoded == 0:
-                raise AudioError(path, "holds no samples")
-            yield stream.resample_chunk(mono, last=last)
-            if last:
-                return
+    with open_audio(file) as sound:
+        stream = soxr.ResampleStream(sound.samplerate, sampling_rate, num_channels=1, dtype="float32")
+        for block in audio_blocks(sound, file):
+            yield stream.resample_chunk(block.mean(axis=1))
+        yield stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)

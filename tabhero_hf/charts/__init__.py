@@ -1,10 +1,14 @@
 """What a chart is, and how it is read and written. Needs numpy, and mido to read MIDI; no torch and no audio."""
 
-from .dot_chart import format_chart, read_chart, write_chart
+from .check import Problem, check, check_song
+from .dot_chart import format_chart, parse_chart, read_chart, write_chart
 from .errors import ChartError
 from .hopo import hopo_threshold, natural_hopos
 from .ini import read_ini, write_ini
-from .midi import read_midi
+from .library import Library, LibrarySong, UnreadSong, find_songs
+from .mend import Mended, mend
+from .midi import parse_midi, read_midi
+from .midi_writer import format_midi, write_midi
 from .notes import (
     HOPO_BIT,
     OPEN_LANE,
@@ -12,6 +16,7 @@ from .notes import (
     TAP_BIT,
     Chart,
     Difficulty,
+    Event,
     Instrument,
     Kind,
     Note,
@@ -19,6 +24,8 @@ from .notes import (
     SecondsNote,
     Track,
 )
+from .packed import PackedFile
+from .sng import SngFile, read_sng, write_sng
 from .song_folder import Song, find_stems, read_song, write_song
 from .tempo import TempoMap
 
@@ -30,23 +37,41 @@ __all__ = [
     "Chart",
     "ChartError",
     "Difficulty",
+    "Event",
     "Instrument",
     "Kind",
+    "Library",
+    "LibrarySong",
+    "Mended",
     "Note",
+    "PackedFile",
     "Phrase",
+    "Problem",
     "SecondsNote",
+    "SngFile",
     "Song",
     "TempoMap",
     "Track",
+    "UnreadSong",
+    "check",
+    "check_song",
+    "find_songs",
     "find_stems",
     "format_chart",
+    "format_midi",
     "hopo_threshold",
+    "mend",
     "natural_hopos",
+    "parse_chart",
+    "parse_midi",
     "read_chart",
     "read_ini",
     "read_midi",
+    "read_sng",
     "read_song",
     "write_chart",
     "write_ini",
+    "write_midi",
+    "write_sng",
     "write_song",
 ]

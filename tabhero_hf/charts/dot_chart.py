@@ -1,30 +1,39 @@
 """Reads and writes ``notes.chart``.
 
-Follows the community specification (TheNathannator/GuitarGame_ChartFormats) for five-fret tracks.
+Follows the community specification (TheNathannator/GuitarGame_ChartFormats).
 """
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 
+import numpy as np
+
+from .assembly import Markers, ReadingRules, assemble_track, disjoint_phrases
 from .errors import ChartError
 from .hopo import hopo_threshold, natural_hopos
-from .notes import OPEN_LANE, Chart, Difficulty, Instrument, Kind, Note, Phrase, Track, cut_sustains
-from .tempo import TempoMap
-from .text_files import MAX_NUMBER, decode_text, one_line, read_bounded, section_name, split_lines
+from .notes import OPEN_LANE, Chart, Difficulty, Event, Instrument, Kind, Phrase, Track
+from .tempo import TempoMap, add_latest
+from .text_files import MAX_NUMBER, MAX_TEXTS, decode_text, one_line, read_bounded, section_name
 
 DEFAULT_RESOLUTION = 192
 
 SECTION_NAMES = {
     Instrument.LEAD: "Single",
+    Instrument.COOP: "DoubleGuitar",
     Instrument.BASS: "DoubleBass",
     Instrument.RHYTHM: "DoubleRhythm",
     Instrument.KEYS: "Keyboard",
+    Instrument.GHL_LEAD: "GHLGuitar",
+    Instrument.GHL_BASS: "GHLBass",
+    Instrument.GHL_RHYTHM: "GHLRhythm",
+    Instrument.GHL_COOP: "GHLCoop",
 }
 TRACK_SECTIONS = {
     f"{difficulty.name.capitalize()}{name}": (instrument, difficulty)
@@ -32,10 +41,14 @@ TRACK_SECTIONS = {
     for difficulty in Difficulty
 }
 
-FLIP, TAP, OPEN = 5, 6, 7
+FLIP, TAP, OPEN, BLACK_3 = 5, 6, 7, 8
 STAR_POWER = 2
-LANE_OF_VALUE = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, OPEN: OPEN_LANE}
-VALUE_OF_LANE = {lane: value for value, lane in LANE_OF_VALUE.items()}
+LANE_OF_VALUE = {
+    False: {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, OPEN: OPEN_LANE},
+    True: {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, BLACK_3: 5, OPEN: OPEN_LANE},
+}
+"""What a note's value strikes, on five frets and on six."""
+VALUE_OF_LANE = {six: {lane: value for value, lane in lanes.items()} for six, lanes in LANE_OF_VALUE.items()}
 
 TEXT_KEYS = {
     "name": "Name",
@@ -48,68 +61,67 @@ TEXT_KEYS = {
 }
 """The keys of ``[Song]`` that are metadata, and how they are spelled."""
 
+MAX_WARNINGS = 50
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A line ``key = value`` of a section."""
-
-    number: int
-    key: str
-    value: str
-
-    def error(self, reason: str) -> ChartError:
-        return ChartError(reason, position=f"line {self.number}")
-
-    def integer(self, text: str) -> int:
-        if not (text.isascii() and text.isdigit()) or len(text) > 10 or int(text) > MAX_NUMBER:
-            raise self.error(f"{text[:40]!r} is not a whole number of 0 to {MAX_NUMBER}")
-        return int(text)
-
-
-@dataclass(frozen=True, slots=True)
-class _Event:
-    """A line ``tick = TYPE arguments`` of a section."""
-
-    line: _Line
-    tick: int
-    type: str
-    text: str
-
-    def integers(self, least: int) -> list[int]:
-        numbers = [self.line.integer(word) for word in self.text.split()]
-        if len(numbers) < least:
-            raise self.line.error(f"{self.type} needs {least} numbers, not {len(numbers)}")
-        return numbers
+HEADER = re.compile(r"^[ \t]*\[([^\n]*)\][ \t{]*$", re.MULTILINE)
+FOOTER = re.compile(r"^[ \t]*\}", re.MULTILINE)
+NUMBER = r"(\d{1,10})"
+# One of: N value [length] | S value [length] | E text | some other event | anything else. Which one it was is told by
+# the last group that took part.
+TRACK_LINE = re.compile(
+    rf"^[ \t]*(?:{NUMBER}[ \t]*=[ \t]*(?:"
+    rf"N[ \t]+{NUMBER}(?:[ \t]+{NUMBER})?[ \t]*$|"
+    rf"S[ \t]+{NUMBER}(?:[ \t]+{NUMBER})?[ \t]*$|"
+    r"E[ \t]+([^\n]*)$|(?![NSE]\b)([A-Za-z][^\n]*)$)|([^\s{][^\n]*)$)",
+    re.MULTILINE | re.ASCII,
+)
+NOTE_WITHOUT_LENGTH, NOTE, PHRASE_WITHOUT_LENGTH, PHRASE, TEXT, OTHER, BROKEN = 2, 3, 4, 5, 6, 7, 8
+# One of: B tempo | TS numerator [power] | some other event | anything else.
+SYNC_LINE = re.compile(
+    rf"^[ \t]*(?:{NUMBER}[ \t]*=[ \t]*(?:"
+    rf"B[ \t]+{NUMBER}[ \t]*$|TS[ \t]+{NUMBER}(?:[ \t]+{NUMBER})?[ \t]*$|"
+    r"(?!(?:B|TS)\b)([A-Za-z][^\n]*)$)|([^\s{][^\n]*)$)",
+    re.MULTILINE | re.ASCII,
+)
+TEMPO, METER_WITHOUT_POWER, METER, OTHER_SYNC = 2, 3, 4, 5
 
 
-def read_chart(source: str | os.PathLike[str], settings: Mapping[str, str] | None = None) -> Chart:
-    """Reads a ``.chart`` file, or the text of one.
-
-    Args:
-        source: a path, or text: a string with a line break in it is text.
-        settings: the song's ``song.ini`` where it has one, for its HOPO settings, see :func:`hopo_threshold`.
-
-    Returns:
-        Its five-fret tracks that have notes, with the kind of each note as the player sees it. A sustain that runs
-        into the next note of its lane ends there; ``offset`` is the file's ``Offset``. Sections, events and keys that
-        are not known are left out.
+def read_chart(path: str | os.PathLike[str], settings: Mapping[str, str] | None = None) -> Chart:
+    """Reads a ``.chart`` file; see :func:`parse_chart`.
 
     Raises:
-        ChartError: not a chart, or a chart with a broken line in a part that is read. Names the file and the line.
+        ChartError: not a chart that can be read. Names the file and the line.
     """
-    if isinstance(source, str) and ("\n" in source or "\r" in source):
-        return _parse(source, settings)
     try:
-        return _parse(decode_text(read_bounded(source)), settings)
+        return parse_chart(read_bounded(path), settings)
     except ChartError as error:
-        raise error.located(source) from error.__cause__
+        raise error.located(path) from error.__cause__
+
+
+def parse_chart(data: bytes, settings: Mapping[str, str] | None = None) -> Chart:
+    """Reads the bytes of a ``.chart`` file.
+
+    Args:
+        data: the file, in any of the encodings of :func:`~tabhero_hf.charts.text_files.decode_text`.
+        settings: the song's ``song.ini`` where it has one: ``hopo_frequency``, ``eighthnote_hopo``,
+            ``sustain_cutoff_threshold`` and ``chord_snap_threshold`` change what a player sees.
+
+    Returns:
+        Its tracks that have notes, with the kind of each note as the player sees it. ``offset`` is the file's
+        ``Offset``. Sections, events and keys that are not known are left out; a line that cannot be read is left out
+        too and told of in ``warnings``.
+
+    Raises:
+        ChartError: it has no section, or its resolution, a tempo or a time signature is impossible. Names the line.
+    """
+    return _Reader(decode_text(data).replace("\r\n", "\n").replace("\r", "\n")).chart(settings)
 
 
 def write_chart(chart: Chart, path: str | os.PathLike[str]) -> None:
     """Writes a chart as a ``.chart`` file, UTF-8; see :func:`format_chart`.
 
     Raises:
-        ChartError: a note on a lane that five-fret tracks do not have.
+        ChartError: a time signature or tempo that the format does not hold.
         OSError: the file cannot be written.
     """
     Path(path).write_bytes(format_chart(chart).encode())
@@ -122,7 +134,7 @@ def format_chart(chart: Chart) -> str:
     of ``chart`` (without HOPO settings in ``song.ini``). Tempos are rounded to the 0.001 BPM that the format holds.
 
     Raises:
-        ChartError: a note on a lane that five-fret tracks do not have.
+        ChartError: a time signature or tempo that the format does not hold.
     """
     blocks = [
         ("Song", _song_lines(chart)),
@@ -138,150 +150,209 @@ def format_chart(chart: Chart) -> str:
 # Reading
 
 
-def _parse(text: str, settings: Mapping[str, str] | None) -> Chart:
-    sections = _sections(text)
-    if not sections:
-        raise ChartError("not a .chart file: it has no [Section]")
-    song = {line.key.lower(): line for line in sections.get("Song", ())}
-    resolution = _resolution(song.get("resolution"))
-    tempo_map = _tempo_map(sections.get("SyncTrack", ()), resolution)
-    names, end_tick = _global_events(sections.get("Events", ()))
-    threshold = hopo_threshold(resolution, settings)
-    tracks = {key: _track(sections[name], *key, threshold) for name, key in TRACK_SECTIONS.items() if name in sections}
-    metadata = {key: _unquote(song[key].value) for key in TEXT_KEYS if key in song}
-    if "year" in metadata:
-        metadata["year"] = metadata["year"].removeprefix(",").strip()
-    return Chart(
-        tempo_map=tempo_map,
-        tracks={key: track for key, track in tracks.items() if track.notes},
-        sections=tuple(names),
-        end_tick=end_tick,
-        metadata={key: value for key, value in metadata.items() if value},
-        offset=_offset(song.get("offset")),
-    )
+@dataclass(slots=True)
+class _Reader:
+    text: str
+    warnings: list[str] = field(default_factory=list)
+
+    def chart(self, settings: Mapping[str, str] | None) -> Chart:
+        sections = self.sections()
+        if not sections:
+            raise ChartError("not a .chart file: it has no [Section]")
+        song = self.song(*sections.get("Song", (0, 0)))
+        resolution = self.resolution(song)
+        tempo_map = self.tempo_map(*sections.get("SyncTrack", (0, 0)), resolution)
+        events = self.events(*sections.get("Events", (0, 0)))
+        rules = ReadingRules.of(resolution, settings, midi=False)
+        tracks = {
+            key: self.track(*sections[name], *key, rules) for name, key in TRACK_SECTIONS.items() if name in sections
+        }
+        metadata = {key: song[key][0] for key in TEXT_KEYS if song.get(key, ("",))[0]}
+        if "year" in metadata:
+            metadata["year"] = metadata["year"].removeprefix(",").strip()
+        return Chart(
+            tempo_map,
+            {key: track for key, track in tracks.items() if track},
+            **_sorted_out(events),
+            metadata=metadata,
+            offset=self.offset(song),
+            warnings=tuple(self.warnings),
+        )
+
+    def line(self, position: int) -> str:
+        return f"line {self.text.count(chr(10), 0, position) + 1}"
+
+    def warn(self, position: int, reason: str) -> None:
+        # Finding the line's number reads the text up to there, so a file of broken lines must not ask for it often.
+        if len(self.warnings) < MAX_WARNINGS:
+            self.warnings.append(f"{self.line(position)}: {reason}")
+        elif len(self.warnings) == MAX_WARNINGS:
+            self.warnings.append("and more")
+
+    def sections(self) -> dict[str, tuple[int, int]]:
+        """Where the text of each section starts and ends; of two with one name the last counts."""
+        sections: dict[str, tuple[int, int]] = {}
+        position = 0
+        while header := HEADER.search(self.text, position):
+            name = header[1].strip()
+            footer = FOOTER.search(self.text, header.end())
+            end = footer.start() if footer else len(self.text)
+            if not footer:
+                self.warn(header.start(), f"[{name[:40]}] does not end: the file is cut off")
+            if name in sections:
+                self.warn(header.start(), f"a second [{name[:40]}], which counts instead of the first")
+            sections[name] = (header.end(), end)
+            position = footer.end() if footer else len(self.text)
+        return sections
+
+    def song(self, start: int, end: int) -> dict[str, tuple[str, int]]:
+        """Value and position of each key, in lower case."""
+        values = {}
+        for line in re.finditer(r"^([^=\n]*)=([^\n]*)$", self.text[start:end], re.MULTILINE):
+            values[line[1].strip().lower()] = (_unquoted(line[2].strip()).strip(), start + line.start())
+        return values
+
+    def resolution(self, song: dict[str, tuple[str, int]]) -> int:
+        text, position = song.get("resolution", (str(DEFAULT_RESOLUTION), 0))
+        # Some editors write it as a real number.
+        digits = re.fullmatch(r"(\d{1,10})(?:\.0*)?", text, re.ASCII)
+        if not digits or not 0 < int(digits[1]) <= MAX_NUMBER:
+            raise ChartError(
+                f"Resolution is a whole number of ticks from 1 on, not {text[:40]!r}", position=self.line(position)
+            )
+        return int(digits[1])
+
+    def offset(self, song: dict[str, tuple[str, int]]) -> float:
+        text, position = song.get("offset", ("", 0))
+        if not text:
+            return 0.0
+        try:
+            # Some editors write the decimal comma of their locale.
+            offset = float(text.replace(",", "."))
+        except ValueError:
+            offset = float("nan")
+        if not isfinite(offset):
+            self.warn(position, f"Offset is a number of seconds, not {text[:40]!r}")
+            return 0.0
+        return offset
+
+    def tempo_map(self, start: int, end: int, resolution: int) -> TempoMap:
+        tempos, meters = [], []
+        for line in SYNC_LINE.finditer(self.text, start, end):
+            kind = line.lastindex
+            if kind == TEMPO:
+                if not int(line[2]):
+                    raise ChartError("a tempo of 0 BPM", position=self.line(line.start()))
+                add_latest(tempos, (int(line[1]), int(line[2]) / 1000))
+            elif kind in (METER_WITHOUT_POWER, METER):
+                numerator, power = int(line[3]), int(line[4] or 2)
+                if not numerator:
+                    raise ChartError("a time signature of 0 beats", position=self.line(line.start()))
+                if power > 31:
+                    self.warn(line.start(), f"no time signature has a denominator of 2 to the {power}")
+                    continue
+                add_latest(meters, (int(line[1]), numerator, 2**power))
+            elif kind != OTHER_SYNC:
+                self.warn(line.start(), f"not understood: {line[0].strip()[:40]!r}")
+        return TempoMap(resolution, tuple(tempos), tuple(meters))
+
+    def events(self, start: int, end: int) -> Iterator[Event]:
+        count = 0
+        for line in TRACK_LINE.finditer(self.text, start, end):
+            if line.lastindex == TEXT:
+                count += 1
+                if count > MAX_TEXTS:
+                    raise ChartError(f"more than {MAX_TEXTS} events", position=self.line(line.start()))
+                yield Event(int(line[1]), _unquoted(line[6].strip()))
+            elif line.lastindex == BROKEN:
+                self.warn(line.start(), f"not understood: {line[0].strip()[:40]!r}")
+
+    def track(
+        self, start: int, end: int, instrument: Instrument, difficulty: Difficulty, rules: ReadingRules
+    ) -> Track | None:
+        lane_of_value = LANE_OF_VALUE[instrument.six_fret]
+        ticks, lanes, lengths, flips, taps = array("q"), array("b"), array("q"), array("q"), array("q")
+        phrases, phrase_lengths = array("q"), array("q")
+        solo_events: list[tuple[int, str]] = []
+        for line in TRACK_LINE.finditer(self.text, start, end):
+            kind = line.lastindex
+            if kind == NOTE or kind == NOTE_WITHOUT_LENGTH:
+                tick, value, length = line.group(1, 2, 3)
+                tick, value, length = int(tick), int(value), int(length or 0)
+                if tick + length > MAX_NUMBER:
+                    self.warn(line.start(), f"a note that ends after tick {MAX_NUMBER}")
+                elif value in lane_of_value:
+                    ticks.append(tick)
+                    lanes.append(lane_of_value[value])
+                    lengths.append(length)
+                elif value == FLIP:
+                    flips.append(tick)
+                elif value == TAP:
+                    taps.append(tick)
+            elif kind == PHRASE or kind == PHRASE_WITHOUT_LENGTH:
+                if int(line[4]) == STAR_POWER:
+                    phrases.append(int(line[1]))
+                    phrase_lengths.append(int(line[5] or 0))
+            elif kind == TEXT:
+                text = _unquoted(line[6].strip())
+                if text in ("solo", "soloend"):
+                    solo_events.append((int(line[1]), text))
+            elif kind == BROKEN:
+                self.warn(line.start(), f"not understood: {line[0].strip()[:40]!r}")
+        columns = (np.array(ticks), np.array(lanes), np.array(lengths))
+        markers = Markers(flips=_at(flips), taps=_at(taps))
+        star_power = disjoint_phrases(phrases, phrase_lengths)
+        return assemble_track(instrument, difficulty, columns, markers, rules, star_power, _solos(solo_events))
 
 
-def _sections(text: str) -> dict[str, list[_Line]]:
-    """The lines of each section; one that stands twice is one."""
-    sections: dict[str, list[_Line]] = defaultdict(list)
-    current = None
-    for number, line in enumerate(split_lines(text), start=1):
-        line = line.strip()
-        if current is None:
-            if line.startswith("[") and line.endswith("]"):
-                current = sections[line[1:-1].strip()]
-        elif line.startswith("}"):
-            current = None
-        else:
-            key, equals, value = line.partition("=")
-            if equals:
-                current.append(_Line(number, key.strip(), value.strip()))
-    if current is not None:
-        raise ChartError("ends inside a section: the file is cut off", position=f"line {number}")
-    return sections
+def _at(ticks: array) -> np.ndarray:
+    """Markers of single ticks."""
+    ticks = np.unique(np.array(ticks))
+    return np.stack([ticks, ticks + 1], axis=1)
 
 
-def _events(lines: Iterable[_Line], *types: str) -> list[_Event]:
-    """The events of these types, stably sorted by tick."""
-    events = []
-    for line in lines:
-        type_, *text = line.value.split(None, 1)
-        if type_ in types:
-            events.append(_Event(line, line.integer(line.key), type_, "".join(text)))
-    return sorted(events, key=lambda event: event.tick)
+def _unquoted(text: str) -> str:
+    """Text without its outer quotes; those inside are data."""
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
-def _unquote(text: str) -> str:
-    if len(text) > 1 and text[0] == text[-1] == '"':
-        text = text[1:-1]
-    return text.strip()
+def _solos(events: list[tuple[int, str]]) -> tuple[Phrase, ...]:
+    solos, lengths, starts = [], [], []
+    for tick, text in sorted(events, key=lambda event: event[0]):
+        if text == "solo":
+            starts.append(tick)
+        elif starts:
+            solos.append(starts.pop())
+            # The end event's own tick is still solo.
+            lengths.append(tick - solos[-1] + 1)
+    return disjoint_phrases(solos, lengths)
 
 
-def _resolution(line: _Line | None) -> int:
-    if line is None:
-        return DEFAULT_RESOLUTION
-    resolution = line.integer(_unquote(line.value))
-    if resolution == 0:
-        raise line.error("a resolution of 0")
-    return resolution
-
-
-def _offset(line: _Line | None) -> float:
-    if line is None or not _unquote(line.value):
-        return 0.0
-    try:
-        # Some editors write the decimal comma of their locale.
-        offset = float(_unquote(line.value).replace(",", "."))
-    except ValueError:
-        offset = float("nan")
-    if not isfinite(offset):
-        raise line.error(f"Offset is a number of seconds, not {line.value[:40]!r}")
-    return offset
-
-
-def _tempo_map(lines: Iterable[_Line], resolution: int) -> TempoMap:
-    tempos, meters = [], []
-    for event in _events(lines, "B", "TS"):
-        if event.type == "B":
-            millis = event.integers(1)[0]
-            if millis == 0:
-                raise event.line.error("a tempo of 0 BPM")
-            tempos.append((event.tick, millis / 1000))
-        else:
-            numerator, *rest = event.integers(1)
-            power = rest[0] if rest else 2
-            if numerator == 0 or power > 16:
-                raise event.line.error(f"no time signature is {numerator} over 2 to the {power}")
-            meters.append((event.tick, numerator, 2**power))
-    return TempoMap(resolution, tuple(tempos), tuple(meters))
-
-
-def _global_events(lines: Iterable[_Line]) -> tuple[list[tuple[int, str]], int | None]:
-    names, end_tick = [], None
-    for event in _events(lines, "E"):
-        text = _unquote(event.text)
+def _sorted_out(events: Iterator[Event]) -> dict[str, tuple]:
+    """The texts of ``[Events]`` by what they mean, as fields of a chart."""
+    sections, lyrics, phrases, others, ends = [], [], [], [], []
+    phrase_start = None
+    for tick, text in sorted(events, key=lambda event: event.tick):
         if (name := section_name(text)) is not None:
-            names.append((event.tick, name))
-        elif text.strip("[]") == "end":
-            end_tick = event.tick
-    return names, end_tick
-
-
-def _track(lines: Iterable[_Line], instrument: Instrument, difficulty: Difficulty, threshold: int) -> Track:
-    lanes: dict[int, dict[int, int]] = defaultdict(dict)
-    flipped, tapped = set(), set()
-    star_power, solos = [], []
-    solo_start = None
-    for event in _events(lines, "N", "S", "E"):
-        if event.type == "E":
-            text = _unquote(event.text)
-            if text == "solo" and solo_start is None:
-                solo_start = event.tick
-            elif text == "soloend" and solo_start is not None:
-                # The end event's own tick is still solo.
-                solos.append(Phrase(solo_start, event.tick - solo_start + 1))
-                solo_start = None
-            continue
-        value, length = event.integers(2)[:2]
-        if event.type == "S":
-            if value == STAR_POWER:
-                star_power.append(Phrase(event.tick, length))
-        elif value == FLIP:
-            flipped.add(event.tick)
-        elif value == TAP:
-            tapped.add(event.tick)
-        elif value in LANE_OF_VALUE:
-            struck = lanes[event.tick]
-            lane = LANE_OF_VALUE[value]
-            struck[lane] = max(length, struck.get(lane, 0))
-    ticks = list(lanes)
-    chords = [tuple(sorted(lanes[tick])) for tick in ticks]
-    notes = []
-    for tick, chord, natural in zip(ticks, chords, natural_hopos(ticks, chords, threshold)):
-        kind = Kind.TAP if tick in tapped else Kind(natural != (tick in flipped))
-        sustains = tuple(lanes[tick][lane] for lane in chord)
-        notes.append(Note(tick, chord, max(sustains), kind, sustains))
-    return Track(instrument, difficulty, tuple(cut_sustains(notes)), tuple(star_power), tuple(solos))
+            sections.append(Event(tick, name))
+        elif text in ("end", "[end]"):
+            ends.append(tick)
+        elif text in ("phrase_start", "phrase_end"):
+            # A line of lyrics also ends where the next one starts.
+            if phrase_start is not None and tick > phrase_start:
+                phrases.append(Phrase(phrase_start, tick - phrase_start))
+            phrase_start = tick if text == "phrase_start" else None
+        elif re.match(r"lyric[ \t]", text):
+            lyrics.append(Event(tick, text[6:].strip()))
+        else:
+            others.append(Event(tick, text))
+    return {
+        "sections": tuple(sections),
+        "lyrics": tuple(lyrics),
+        "lyric_phrases": tuple(phrases),
+        "events": tuple(others),
+        "end_ticks": tuple(ends),
+    }
 
 
 # Writing
@@ -312,23 +383,28 @@ def _sync_lines(tempo_map: TempoMap) -> list[str]:
 
 
 def _event_lines(chart: Chart) -> list[str]:
-    lines = [(tick, f'{tick} = E "section {one_line(name)}"') for tick, name in chart.sections]
-    if chart.end_tick is not None:
-        lines.append((chart.end_tick, f'{chart.end_tick} = E "end"'))
-    return [text for _, text in sorted(lines, key=lambda line: line[0])]
+    # At one tick a line of lyrics ends before the next one starts, and starts before its syllables.
+    lines = [(phrase.end, 0, "phrase_end") for phrase in chart.lyric_phrases]
+    lines += [(phrase.tick, 1, "phrase_start") for phrase in chart.lyric_phrases]
+    lines += [(tick, 2, f"section {one_line(name)}") for tick, name in chart.sections]
+    lines += [(tick, 2, one_line(text)) for tick, text in chart.events]
+    lines += [(tick, 2, f"lyric {one_line(text)}") for tick, text in chart.lyrics]
+    lines += [(tick, 3, "end") for tick in chart.end_ticks]
+    return [f'{tick} = E "{text}"' for tick, _, text in sorted(lines, key=lambda line: line[:2])]
 
 
 def _track_lines(track: Track, resolution: int) -> list[str]:
+    value_of_lane = VALUE_OF_LANE[track.instrument.six_fret]
+    natural = natural_hopos(
+        [note.tick for note in track.notes], [note.mask for note in track.notes], hopo_threshold(resolution)
+    )
     lines = []
-    ticks, chords = [note.tick for note in track.notes], [note.lanes for note in track.notes]
-    for note, natural in zip(track.notes, natural_hopos(ticks, chords, hopo_threshold(resolution))):
+    for note, hopo in zip(track.notes, natural.tolist()):
         for lane, length in zip(note.lanes, note.sustains):
-            if lane not in VALUE_OF_LANE:
-                raise ChartError(f"five-fret tracks have no lane {lane}", position=f"tick {note.tick}")
-            lines.append((note.tick, 0, f"N {VALUE_OF_LANE[lane]} {length}"))
+            lines.append((note.tick, 0, f"N {value_of_lane[lane]} {length}"))
         if note.kind is Kind.TAP:
             lines.append((note.tick, 1, f"N {TAP} 0"))
-        elif (note.kind is Kind.HOPO) != natural:
+        elif (note.kind is Kind.HOPO) != hopo:
             lines.append((note.tick, 1, f"N {FLIP} 0"))
     lines += [(phrase.tick, 2, f"S {STAR_POWER} {phrase.length}") for phrase in track.star_power]
     for solo in track.solos:

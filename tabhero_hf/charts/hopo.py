@@ -5,7 +5,10 @@ Follows the community specification (TheNathannator/GuitarGame_ChartFormats) and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 
 def hopo_threshold(resolution: int, settings: Mapping[str, str] | None = None, *, midi: bool = False) -> int:
@@ -18,10 +21,7 @@ def hopo_threshold(resolution: int, settings: Mapping[str, str] | None = None, *
         midi: the rule of ``notes.mid`` instead of that of ``notes.chart``.
     """
     settings = settings or {}
-    try:
-        frequency = int(settings.get("hopo_frequency", "0"))
-    except ValueError:
-        frequency = 0
+    frequency = whole_number(settings.get("hopo_frequency"))
     if frequency > 0:
         return frequency
     if settings.get("eighthnote_hopo", "").strip().lower() in ("1", "true"):
@@ -29,9 +29,15 @@ def hopo_threshold(resolution: int, settings: Mapping[str, str] | None = None, *
     return resolution // 3 + 1 if midi else 65 * resolution // 192
 
 
-def natural_hopos(
-    ticks: Sequence[int], lanes: Sequence[tuple[int, ...]], threshold: int, *, midi: bool = False
-) -> list[bool]:
+def whole_number(text: str | None) -> int:
+    """A setting of ``song.ini`` as a number; -1, which means unset, where it is none."""
+    try:
+        return int(text or "")
+    except ValueError:
+        return -1
+
+
+def natural_hopos(ticks: ArrayLike, masks: ArrayLike, threshold: int, *, midi: bool = False) -> np.ndarray:
     """For each note whether it is a natural HOPO.
 
     A single note at most ``threshold`` ticks after the previous note, and not that same single note again. In
@@ -39,13 +45,17 @@ def natural_hopos(
 
     Args:
         ticks: one tick a note (all lanes struck together), strictly ascending.
-        lanes: the lanes of each note, sorted.
+        masks: the lanes of each note, lane ``i`` as bit ``i``; see :attr:`~tabhero_hf.charts.Note.mask`.
         threshold: see :func:`hopo_threshold`.
         midi: the rule of ``notes.mid`` instead of that of ``notes.chart``.
+
+    Returns:
+        bool, shape ``(notes,)``.
     """
-    natural = [False] * len(ticks)
-    for i in range(1, len(ticks)):
-        near = ticks[i] - ticks[i - 1] <= threshold
-        repeated = lanes[i] == lanes[i - 1] or (midi and lanes[i][0] in lanes[i - 1])
-        natural[i] = near and len(lanes[i]) == 1 and not repeated
+    ticks, masks = np.asarray(ticks, dtype=np.int64), np.asarray(masks, dtype=np.int64)
+    natural = np.zeros(len(ticks), dtype=bool)
+    note, previous = masks[1:], masks[:-1]
+    single = note & (note - 1) == 0
+    repeated = note & previous != 0 if midi else note == previous
+    natural[1:] = (np.diff(ticks) <= threshold) & single & ~repeated
     return natural

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .errors import ChartError
 from .tempo import TempoMap
 
 OPEN_LANE = 6
-"""The lane of an open note. 0-4 are green to orange; on six-fret guitars 0-2 are white and 3-5 black."""
+"""The lane of an open note, see :attr:`Instrument.lanes`."""
 
 HOPO_BIT, TAP_BIT, STAR_POWER_BIT = 1, 2, 4
 """Modifier bits of a note in seconds."""
@@ -47,12 +48,27 @@ class Difficulty(_Named):
 
 
 class Instrument(_Named):
-    """The five-fret instruments."""
+    """The guitar-like instruments: five-fret ones, of which models chart the first four, and six-fret (GHL) ones."""
 
     LEAD = 0
     BASS = 1
     RHYTHM = 2
     KEYS = 3
+    COOP = 4
+    GHL_LEAD = 5
+    GHL_BASS = 6
+    GHL_RHYTHM = 7
+    GHL_COOP = 8
+
+    @property
+    def six_fret(self) -> bool:
+        """Whether lanes 0-2 are white and 3-5 black, instead of 0-4 green to orange."""
+        return self >= Instrument.GHL_LEAD
+
+    @property
+    def lanes(self) -> tuple[int, ...]:
+        """Its lanes, the open note's last."""
+        return (*range(6 if self.six_fret else 5), OPEN_LANE)
 
 
 class Kind(IntEnum):
@@ -105,14 +121,22 @@ class Note:
         """Length in ticks of each lane, parallel to ``lanes``."""
         return self.lane_sustains or (self.sustain,) * len(self.lanes)
 
-    def with_sustains(self, sustains: Sequence[int]) -> Note:
-        """This note with these lengths in ticks, one a lane."""
-        return replace(self, sustain=max(sustains), lane_sustains=tuple(sustains))
+    @property
+    def mask(self) -> int:
+        """The lanes as bits, lane ``i`` as ``2 ** i``."""
+        return sum(1 << lane for lane in self.lanes)
+
+
+class Event(NamedTuple):
+    """A text at a tick: a section's name, a syllable, or whatever an editor put there."""
+
+    tick: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A stretch of a track, star power or a solo: from ``tick`` on, ``length`` ticks, its end excluded."""
+    """Star power, a solo or a line of lyrics: from ``tick`` on, ``length`` ticks, its end excluded."""
 
     tick: int
     length: int
@@ -136,7 +160,7 @@ class Track:
         star_power, solos: ascending in tick.
 
     Raises:
-        ChartError: notes out of order, or two at one tick.
+        ChartError: notes out of order, two at one tick, or a lane that the instrument does not have.
     """
 
     instrument: Instrument
@@ -146,9 +170,13 @@ class Track:
     solos: tuple[Phrase, ...] = ()
 
     def __post_init__(self) -> None:
-        for before, after in zip(self.notes, self.notes[1:]):
-            if after.tick <= before.tick:
-                raise ChartError(f"a note after the one at tick {before.tick}", position=f"tick {after.tick}")
+        last, five_fret = -1, not self.instrument.six_fret
+        for note in self.notes:
+            if note.tick <= last:
+                raise ChartError(f"a note after the one at tick {last}", position=f"tick {note.tick}")
+            if five_fret and 5 in note.lanes:
+                raise ChartError("five-fret tracks have no lane 5", position=f"tick {note.tick}")
+            last = note.tick
 
     @property
     def end_tick(self) -> int:
@@ -198,7 +226,7 @@ class Track:
             merged[tick] = (set(lanes), kind, starred, sustain)
         order = sorted(merged)
         chords = [Note(tick, tuple(sorted(merged[tick][0])), merged[tick][3], merged[tick][1]) for tick in order]
-        chords = cut_sustains(chords, gap=1, together=True)
+        chords = cut_sustains(chords, gap=1)
         phrases = _runs(chords, [merged[tick][2] for tick in order])
         return cls(instrument, difficulty, tuple(chords), tuple(phrases))
 
@@ -212,7 +240,7 @@ class Track:
         ends = ticks + np.array([note.sustain for note in self.notes], dtype=np.int64)
         onsets = tempo_map.seconds(ticks)
         sustains = tempo_map.seconds(ends) - onsets
-        starred = in_phrases(ticks.tolist(), self.star_power)
+        starred = in_phrases(ticks, self.star_power).tolist()
         bits = {Kind.STRUM: 0, Kind.HOPO: HOPO_BIT, Kind.TAP: TAP_BIT}
         return [
             (onset, note.lanes, bits[note.kind] | STAR_POWER_BIT * star, sustain)
@@ -227,19 +255,32 @@ class Chart:
     Args:
         tempo_map: its ticks in seconds.
         tracks: what is charted. A track that is not charted is absent.
-        sections: ``(tick, name)``, ascending: the practice sections.
-        end_tick: the tick of the end event, if there is one.
+        sections: the practice sections, ascending.
+        lyrics: the syllables, ascending.
+        lyric_phrases: the lines that the syllables make up.
+        events: all other texts of the song, ascending; they mean nothing here.
+        end_ticks: the ticks of the end events: one in a sound chart.
         metadata: lower-case keys as in ``song.ini`` (``name``, ``artist``, ``album``, ``genre``, ``year``,
             ``charter``).
         offset: seconds to add to a chart's time to get the audio's: ``audio = chart + offset``.
+        warnings: what a reader passed over, and where. Not compared.
     """
 
     tempo_map: TempoMap
     tracks: dict[tuple[Instrument, Difficulty], Track] = field(default_factory=dict)
-    sections: tuple[tuple[int, str], ...] = ()
-    end_tick: int | None = None
+    sections: tuple[Event, ...] = ()
+    lyrics: tuple[Event, ...] = ()
+    lyric_phrases: tuple[Phrase, ...] = ()
+    events: tuple[Event, ...] = ()
+    end_ticks: tuple[int, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     offset: float = 0.0
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def last_tick(self) -> int:
+        """The tick at which the last note, sustain or end event is; 0 in an empty chart."""
+        return max((*self.end_ticks, *(track.end_tick for track in self.tracks.values())), default=0)
 
     def to_seconds(self, instrument: Instrument, difficulty: Difficulty) -> list[SecondsNote]:
         """A track's notes as ``(seconds, lanes, modifier bits, sustain in seconds)``, in the audio's time.
@@ -251,37 +292,38 @@ class Chart:
         return [(time + self.offset, lanes, bits, sustain) for time, lanes, bits, sustain in notes]
 
 
-def cut_sustains(notes: Sequence[Note], *, gap: int = 0, together: bool = False) -> list[Note]:
-    """Notes whose sustains end where the next note of their lane begins.
+def cut_sustains(notes: Sequence[Note], gap: int) -> list[Note]:
+    """Notes whose sustains end at least ``gap`` ticks before the next note of any of their lanes.
 
     Args:
-        notes: ascending in tick.
-        gap: ticks to leave free before that next note.
-        together: cut all lanes of a chord alike, at the first that has to be cut.
+        notes: ascending in tick; all lanes of one are cut alike, at the first that has to be.
+        gap: ticks to leave free.
     """
     following: dict[int, int] = {}
     cut = []
     for note in reversed(notes):
-        limits = [
-            following[lane] - gap - note.tick if lane in following else length
-            for lane, length in zip(note.lanes, note.sustains)
-        ]
-        if together:
-            limits = [min(limits)] * len(limits)
-        sustains = tuple(min(length, limit) for length, limit in zip(note.sustains, limits))
-        cut.append(note if sustains == note.sustains else note.with_sustains(sustains))
+        nearest = min((following[lane] for lane in note.lanes if lane in following), default=None)
+        if nearest is not None and note.sustain > nearest - gap - note.tick:
+            note = replace(note, sustain=nearest - gap - note.tick, lane_sustains=())
+        cut.append(note)
         following.update(dict.fromkeys(note.lanes, note.tick))
     return cut[::-1]
 
 
-def in_phrases(ticks: Sequence[int], phrases: Iterable[Phrase]) -> list[bool]:
-    """For each of the ascending ticks whether it lies in one of the phrases."""
+def in_phrases(ticks: ArrayLike, phrases: Iterable[Phrase]) -> np.ndarray:
+    """For each of the ascending ticks whether it lies in one of the phrases: bool, shape ``(ticks,)``."""
+    bounds = [(phrase.tick, phrase.end) for phrase in phrases]
+    return in_bounds(ticks, np.array(bounds, dtype=np.int64).reshape(-1, 2))
+
+
+def in_bounds(ticks: ArrayLike, bounds: np.ndarray) -> np.ndarray:
+    """As :func:`in_phrases`, for the first tick of each stretch and the one after its last, ``(stretches, 2)``."""
     ticks = np.asarray(ticks, dtype=np.int64)
-    inside = np.zeros(len(ticks), dtype=bool)
-    for phrase in phrases:
-        first, last = np.searchsorted(ticks, (phrase.tick, phrase.end))
-        inside[first:last] = True
-    return inside.tolist()
+    first, last = np.searchsorted(ticks, bounds).T
+    depth = np.zeros(len(ticks) + 1, dtype=np.int64)
+    np.add.at(depth, first, 1)
+    np.add.at(depth, np.maximum(first, last), -1)
+    return depth[:-1].cumsum() > 0
 
 
 def _runs(notes: Sequence[Note], marked: Sequence[bool]) -> list[Phrase]:

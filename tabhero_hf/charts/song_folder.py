@@ -1,4 +1,4 @@
-"""A whole song as a folder: chart, ``song.ini`` and audio, as Clone Hero reads it."""
+"""A whole song, chart, metadata and audio, as Clone Hero reads it: a folder, a ``.sng`` or a ``.zip``."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-import numpy as np
-
-from .dot_chart import read_chart, write_chart
+from .album_art import draw_album_art
+from .dot_chart import format_chart, parse_chart
 from .errors import ChartError
-from .ini import read_ini, write_ini
-from .midi import read_midi
-from .notes import Chart, Difficulty, Instrument
+from .ini import format_ini, number, parse_ini, without_style_tags
+from .metadata import DEFAULT_METADATA, ini_values
+from .midi import parse_midi
+from .midi_writer import format_midi
+from .notes import Chart
+from .packed import Content, File, PackedFile, open_content, read_whole
+from .sng import read_sng, write_sng
+from .zip_archive import read_zip, write_zip
 
 CHART_NAMES = ("notes.chart", "notes.mid")
+CHART_SUFFIXES = (".chart", ".mid")
+ARCHIVE_SUFFIXES = (".sng", ".zip")
 INI_NAME = "song.ini"
+ALBUM_NAMES = ("album.png", "album.jpg", "album.jpeg")
 AUDIO_SUFFIXES = (".ogg", ".opus", ".mp3", ".wav", ".flac")
 """What Clone Hero plays."""
 
@@ -29,172 +36,334 @@ STEM_NAMES = (
 )
 """The song's audio is the sum of these; ``crowd`` and ``preview`` are no part of it."""
 
-DIFFICULTY_KEYS = {
-    "diff_guitar": Instrument.LEAD,
-    "diff_guitar_coop": None,
-    "diff_bass": Instrument.BASS,
-    "diff_rhythm": Instrument.RHYTHM,
-    "diff_keys": Instrument.KEYS,
-}
-NOTES_PER_SECOND = (1.0, 2.0, 3.0, 4.5, 6.0, 8.0)
-"""Where the next of the estimates 0-6 begins."""
-
-DEFAULT_METADATA = {
-    "artist": "Unknown Artist",
-    "album": "Unknown Album",
-    "genre": "Unknown Genre",
-    "year": "Unknown Year",
-    "charter": "tabhero_hf",
-}
+PathLike = str | os.PathLike[str]
 
 
 class Song(NamedTuple):
     """A song as it was read.
 
     ``chart.offset`` is the one that counts: a ``delay`` in ``song.ini`` that is not zero, else the chart's own.
-    ``metadata`` holds the chart's and over it all of ``song.ini``'s, keys in lower case. ``stems`` are the audio files
-    whose sum is the song.
+    ``metadata`` holds the chart's and over it all of ``song.ini``'s that are set, keys in lower case. ``stems`` are
+    the audio files whose sum is the song, and ``album`` its picture. Files are paths or, in archives,
+    :class:`~tabhero_hf.charts.PackedFile`.
     """
 
     chart: Chart
     metadata: dict[str, str]
-    stems: list[Path]
+    stems: list[File]
+    album: File | None = None
 
 
-def find_stems(folder: str | os.PathLike[str]) -> list[Path]:
-    """The audio files of a song folder that make up the song, one a stem, in the order of ``STEM_NAMES``."""
-    files = _files(folder)
-    found = []
-    for stem in STEM_NAMES:
-        found += [files[stem + suffix] for suffix in AUDIO_SUFFIXES if stem + suffix in files][:1]
-    return found
+class SongFiles(NamedTuple):
+    """What a song consists of, its chart unread.
+
+    ``files`` are by name in lower case. ``metadata`` is that of ``song.ini``, or of the ``.sng``. ``chart`` is the
+    file that counts, if there is one.
+    """
+
+    files: dict[str, File]
+    metadata: dict[str, str]
+    chart: File | None
+
+    @property
+    def album(self) -> File | None:
+        """The picture of the song."""
+        return next((self.files[name] for name in ALBUM_NAMES if name in self.files), None)
+
+    def stems(self, chart: Chart | None = None) -> list[File]:
+        """The audio files that make up the song, one a stem, in the order of ``STEM_NAMES``.
+
+        Where there is none of them, it is the file that ``MusicStream`` of the chart names, which is read for it
+        unless it is given.
+        """
+        found = []
+        for stem in STEM_NAMES:
+            found += [self.files[stem + suffix] for suffix in AUDIO_SUFFIXES if stem + suffix in self.files][:1]
+        if found or self.chart is None:
+            return found
+        named = (chart or self.parse_chart()).metadata.get("musicstream", "").lower()
+        # Only names of files that were listed are found: a path never leads out of the folder.
+        return [self.files[named]] if named.endswith(AUDIO_SUFFIXES) and named in self.files else []
+
+    def parse_chart(self) -> Chart:
+        """The chart, read.
+
+        Raises:
+            ChartError: it cannot be read.
+        """
+        parse = parse_chart if _suffix(self.chart) == ".chart" else parse_midi
+        try:
+            return parse(read_whole(self.chart), self.metadata)
+        except ChartError as error:
+            raise error.located(str(self.chart)) from error.__cause__
 
 
-def read_song(folder: str | os.PathLike[str]) -> Song:
-    """Reads a song folder; file names may be in any case, ``notes.chart`` goes before ``notes.mid``.
+def song_files(path: PathLike) -> SongFiles:
+    """Looks what a song consists of: a folder, a ``.sng``, a ``.zip``, or a ``.chart`` or ``.mid`` in a folder.
+
+    File names may be in any case; ``notes.chart`` goes before ``notes.mid``. A ``.zip`` may hold the song's files in a
+    folder.
 
     Raises:
-        ChartError: no chart in it, or a chart that cannot be read.
+        ChartError: there is none of them, or it cannot be read.
     """
-    files = _files(folder)
-    settings = read_ini(files[INI_NAME]) if INI_NAME in files else {}
-    name = next((name for name in CHART_NAMES if name in files), None)
-    if name is None:
-        raise ChartError(f"holds neither {' nor '.join(CHART_NAMES)}", file=folder)
-    chart = (read_chart if name.endswith(".chart") else read_midi)(files[name], settings)
-    metadata = {**chart.metadata, **{key: value for key, value in settings.items() if value}}
-    delay = _number(settings.get("delay"))
-    return Song(replace(chart, metadata=metadata, offset=delay / 1000 or chart.offset), metadata, find_stems(folder))
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if os.path.isdir(path):
+        files = _folder_files(path)
+    elif not os.path.isfile(path):
+        raise ChartError("no such song", file=path)
+    elif suffix in CHART_SUFFIXES:
+        files = _folder_files(path.parent)
+    elif suffix == ".sng":
+        metadata, files = read_sng(path)
+        metadata = {key: without_style_tags(value) for key, value in metadata.items()}
+        return _song_files(files, metadata)
+    elif suffix == ".zip":
+        files = _zipped_song(path)
+    else:
+        raise ChartError(f"a song is a folder or one of {', '.join((*ARCHIVE_SUFFIXES, *CHART_SUFFIXES))}", file=path)
+    ini = next((file for name, file in files.items() if name.lower() == INI_NAME), None)
+    song = _song_files(files, {} if ini is None else parse_ini(read_whole(ini)))
+    return song if os.path.isdir(path) or suffix not in CHART_SUFFIXES else song._replace(chart=path)
+
+
+def find_stems(path: PathLike) -> list[File]:
+    """The audio files that make up the song, one a stem, in the order of ``STEM_NAMES``.
+
+    Args:
+        path: as for :func:`read_song`; a folder or archive need not have a chart.
+
+    Raises:
+        ChartError: it cannot be read.
+    """
+    return song_files(path).stems()
+
+
+def read_song(path: PathLike) -> Song:
+    """Reads a song.
+
+    Args:
+        path: a song folder, a ``.sng``, a ``.zip`` of a song folder, or a ``.chart`` or ``.mid``, with what lies
+            beside it. File names may be in any case; ``notes.chart`` goes before ``notes.mid``.
+
+    Raises:
+        ChartError: no chart in it, or a file that cannot be read. Names the file and where in it.
+    """
+    song = song_files(path)
+    if song.chart is None:
+        raise ChartError(f"holds neither {' nor '.join(CHART_NAMES)}", file=path)
+    chart = song.parse_chart()
+    metadata = dict(chart.metadata)
+    for key, value in song.metadata.items():
+        if value and (value != "-1" or key not in metadata):
+            metadata[key] = value
+    offset = (number(song.metadata, "delay") or 0.0) / 1000 or chart.offset
+    chart = replace(chart, metadata=metadata, offset=offset)
+    return Song(chart, metadata, song.stems(chart), song.album)
 
 
 def write_song(
-    folder: str | os.PathLike[str],
+    target: PathLike,
     chart: Chart,
-    audio: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    audio: PathLike | PackedFile | Sequence[PathLike | PackedFile] | None = None,
     *,
+    album: PathLike | PackedFile | None = None,
     metadata: Mapping[str, str] | None = None,
     song_length: float | None = None,
+    chart_format: Literal["chart", "mid"] = "chart",
 ) -> Path:
-    """Writes a song folder that Clone Hero plays: ``notes.chart``, ``song.ini`` and the audio.
+    """Writes a song that Clone Hero plays: chart, ``song.ini``, audio and album art.
 
     It is built beside its place and moved there when it is whole: a failed write leaves what was there as it was.
-    In an existing song folder the chart and ``song.ini`` are replaced, and the audio where ``audio`` is given; other
-    files, such as album art, stay.
+    In an existing song the chart and ``song.ini`` are replaced, and audio and album art where they are given; other
+    files stay.
 
     Args:
-        folder: where; missing parents are made.
+        target: a folder, or a file where the name ends in ``.sng`` or ``.zip``; missing parents are made.
         chart: what to write, its ``metadata`` and ``offset`` too.
         audio: the song's audio, one file, copied as ``song`` with its own suffix, or several stems, which keep their
-            names. Suffixes are of ``AUDIO_SUFFIXES``.
-        metadata: goes over the chart's: ``name`` (else the folder's name), ``artist``, ``album``, ``genre``, ``year``,
-            ``charter``, ``preview_start_time`` (milliseconds, else a third into the song).
-        song_length: seconds; else where the chart ends.
+            names, of ``STEM_NAMES``. Suffixes are of ``AUDIO_SUFFIXES``.
+        album: the album art, one of ``ALBUM_NAMES`` by its suffix; drawn where there is none.
+        metadata: goes over the chart's: ``name`` (else that of the target), ``artist``, ``album``, ``genre``,
+            ``year``, ``charter``, ``preview_start_time`` (milliseconds, else a third into the song), and others, which
+            are carried over.
+        song_length: seconds; else the ``song_length`` (milliseconds) of the metadata, else where the chart ends.
+        chart_format: ``notes.chart`` or ``notes.mid``.
 
     Returns:
-        The folder.
+        The folder or file.
 
     Raises:
-        ChartError: the folder holds something that is not a song, the audio is missing or in a format that Clone Hero
-            does not play, or the chart does not fit the format.
+        ChartError: the target is something that is not a song, the audio or album art is missing or in a format that
+            Clone Hero does not play, or the chart does not fit the format.
+        ValueError: another chart format.
         OSError: it cannot be written.
     """
-    target = Path(folder).resolve()
+    if f"notes.{chart_format}" not in CHART_NAMES:
+        raise ValueError(f"a chart format is chart or mid, not {chart_format!r}")
+    target = Path(target).resolve()
     existing = check_target(target)
-    copies = _audio_copies(audio)
-    replaced = {file.name for name, file in existing.items() if name in (*CHART_NAMES, INI_NAME)}
-    if copies:
-        replaced |= {file.name for name, file in existing.items() if _is_stem(name)}
-    merged = {"name": target.name, **DEFAULT_METADATA}
+    stems = _named_stems(audio)
+    packed = target.suffix.lower() in ARCHIVE_SUFFIXES
+    # A name on the disk need not be text.
+    name = os.fsencode(target.stem if packed else target.name).decode(errors="replace")
+    merged = {"name": name, **DEFAULT_METADATA}
     merged.update((key, value) for key, value in {**chart.metadata, **(metadata or {})}.items() if str(value).strip())
-    if len(copies) == 1:
-        merged["musicstream"] = next(iter(copies))
+    if stems:
+        merged["musicstream"] = next((name for name in stems if name.startswith("song.")), "")
+    ini = ini_values(chart, merged, song_length=song_length, midi=chart_format == "mid")
+    named_chart = replace(chart, metadata=merged)
+    written: dict[str, Content] = {
+        f"notes.{chart_format}": format_midi(chart) if chart_format == "mid" else format_chart(named_chart).encode(),
+        **stems,
+        **_named_album(album),
+    }
+    if not album and not existing.keys() & {*ALBUM_NAMES}:
+        written["album.png"] = draw_album_art(chart, str(merged["name"]), str(merged["artist"]))
+    kept = [file for name, file in existing.items() if not _is_replaced(name, bool(stems), bool(album))]
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    building = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    building.mkdir()
-    try:
-        if existing:
-            shutil.copytree(
-                target,
-                building,
-                symlinks=True,
-                ignore=lambda path, names: replaced if Path(path) == target else (),
-                dirs_exist_ok=True,
-            )
-        write_chart(replace(chart, metadata=merged), building / CHART_NAMES[0])
-        write_ini(_ini_values(chart, merged, song_length), building / INI_NAME)
-        for name, file in copies.items():
-            shutil.copyfile(file, building / name)
-        _move_into_place(building, target)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+    if packed:
+        files = [*written.items(), *((file.name, file) for file in kept)]
+        if target.suffix.lower() == ".sng":
+            write_sng(target, ini, files)
+        else:
+            write_zip(target, [(INI_NAME, format_ini(ini).encode()), *files])
+    else:
+        left_out = {file.name for file in existing.values()} - {file.name for file in kept}
+        _write_folder(target, {INI_NAME: format_ini(ini).encode(), **written}, left_out)
     return target
 
 
-def _files(folder: str | os.PathLike[str]) -> dict[str, Path]:
-    """The files of a folder by their names in lower case."""
-    try:
-        return {path.name.lower(): path for path in sorted(Path(folder).iterdir()) if path.is_file()}
-    except OSError as error:
-        raise ChartError(f"not a folder that can be read ({error.strerror})", file=folder) from error
-
-
-def check_target(folder: str | os.PathLike[str]) -> dict[str, Path]:
-    """The files of the song folder to write to, by their names in lower case; none where there is none yet.
+def check_target(target: PathLike) -> dict[str, File]:
+    """The files of the song to write to, by their names in lower case; none where there is none yet.
 
     Raises:
-        ChartError: there is something else than a song folder, which :func:`write_song` does not overwrite.
+        ChartError: there is something else than a song, which :func:`write_song` does not overwrite.
     """
-    target = Path(folder)
+    target = Path(target)
     if not target.exists():
         return {}
+    known = ", ".join((*CHART_NAMES, INI_NAME))
+    if target.suffix.lower() in ARCHIVE_SUFFIXES:
+        if not target.is_file():
+            raise ChartError(f"a folder is there, not a {target.suffix}", file=target)
+        try:
+            song = song_files(target)
+        except ChartError as error:
+            raise ChartError(f"not overwritten: it is no song ({error.reason})", file=target) from error
+        if target.suffix.lower() == ".zip" and not song.files.keys() & {*CHART_NAMES, INI_NAME}:
+            raise ChartError(f"not overwritten: it is no song (it holds none of {known})", file=target)
+        return song.files
     if not target.is_dir():
         raise ChartError("a file is there, not a song folder", file=target)
-    files = _files(target)
+    files = {name.lower(): file for name, file in _folder_files(target).items()}
     if any(target.iterdir()) and not files.keys() & {*CHART_NAMES, INI_NAME}:
-        known = ", ".join((*CHART_NAMES, INI_NAME))
         raise ChartError(
             f"not overwritten: it is not empty and no song folder (it holds none of {known})", file=target
         )
     return files
 
 
-def _audio_copies(audio: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> dict[str, Path]:
-    """The audio files to copy, by the names they get."""
-    files = [Path(audio)] if isinstance(audio, (str, os.PathLike)) else [Path(file) for file in audio or ()]
-    for file in files:
-        if not file.is_file():
-            raise ChartError("no such audio file", file=file)
-        if file.suffix.lower() not in AUDIO_SUFFIXES:
-            raise ChartError(f"Clone Hero plays {', '.join(AUDIO_SUFFIXES)}, not {file.suffix!r}", file=file)
+# Finding
+
+
+def _song_files(files: Mapping[str, File], metadata: dict[str, str]) -> SongFiles:
+    files = {name.lower(): file for name, file in files.items()}
+    return SongFiles(files, metadata, next((files[name] for name in CHART_NAMES if name in files), None))
+
+
+def _folder_files(folder: Path) -> dict[str, Path]:
+    try:
+        return {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    except OSError as error:
+        raise ChartError(f"not a folder that can be read ({error.strerror})", file=folder) from error
+
+
+def _zipped_song(path: Path) -> dict[str, PackedFile]:
+    """The files of the one folder in a ``.zip`` that is a song, or of its top."""
+    files = read_zip(path)
+    folders = set()
+    for name in files:
+        folder, _, plain = name.rpartition("/")
+        if plain.lower() in (*CHART_NAMES, INI_NAME) and "/" not in folder:
+            folders.add(folder)
+    if "" in folders or not folders:
+        return files
+    if len(folders) > 1:
+        raise ChartError(f"holds {len(folders)} songs: unpack it", file=path)
+    prefix = f"{folders.pop()}/"
+    inside = {name.removeprefix(prefix): file for name, file in files.items() if name.startswith(prefix)}
+    return {name: replace(file, name=name) for name, file in inside.items()}
+
+
+def _suffix(file: File) -> str:
+    return os.path.splitext(file.name)[1].lower()
+
+
+# Writing
+
+
+def _named_stems(audio: PathLike | PackedFile | Sequence[PathLike | PackedFile] | None) -> dict[str, File]:
+    """The audio files to write, by the names they get."""
+    files = [audio] if isinstance(audio, (str, os.PathLike, PackedFile)) else list(audio or ())
+    files = [_existing_file(file, "audio", AUDIO_SUFFIXES) for file in files]
     if len(files) == 1:
-        return {f"song{files[0].suffix.lower()}": files[0]}
-    return {file.name.lower(): file for file in files}
+        return {f"song{_suffix(files[0])}": files[0]}
+    named = {}
+    for file in files:
+        name = file.name.lower()
+        if os.path.splitext(name)[0] not in STEM_NAMES or name in named:
+            raise ChartError(f"stems have different names, each one of {', '.join(STEM_NAMES)}", file=str(file))
+        named[name] = file
+    return named
 
 
-def _is_stem(name: str) -> bool:
+def _named_album(album: PathLike | PackedFile | None) -> dict[str, File]:
+    if album is None:
+        return {}
+    file = _existing_file(album, "picture", tuple(os.path.splitext(name)[1] for name in ALBUM_NAMES))
+    return {f"album{_suffix(file)}": file}
+
+
+def _existing_file(file: PathLike | PackedFile, what: str, suffixes: tuple[str, ...]) -> File:
+    file = file if isinstance(file, PackedFile) else Path(file)
+    if isinstance(file, Path) and not file.is_file():
+        raise ChartError(f"no such {what} file", file=file)
+    if _suffix(file) not in suffixes:
+        raise ChartError(f"Clone Hero takes {what} in {', '.join(suffixes)}, not {_suffix(file)!r}", file=str(file))
+    return file
+
+
+def _is_replaced(name: str, stems: bool, album: bool) -> bool:
     stem, suffix = os.path.splitext(name)
-    return stem in STEM_NAMES and suffix in AUDIO_SUFFIXES
+    return (
+        name in (*CHART_NAMES, INI_NAME)
+        or (stems and stem in STEM_NAMES and suffix in AUDIO_SUFFIXES)
+        or (album and name in ALBUM_NAMES)
+    )
+
+
+def _write_folder(target: Path, written: Mapping[str, Content], left_out: set[str]) -> None:
+    """Writes files into a folder, over what is there but for what is left out."""
+    building = target.with_name(f".{uuid.uuid4().hex}")
+    building.mkdir()
+    try:
+        if target.exists():
+            shutil.copytree(
+                target,
+                building,
+                symlinks=True,
+                ignore=lambda path, names: left_out if Path(path) == target else (),
+                dirs_exist_ok=True,
+            )
+        for name, content in written.items():
+            with open_content(content) as source, (building / name).open("wb") as file:
+                shutil.copyfileobj(source, file)
+        _move_into_place(building, target)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def _move_into_place(building: Path, target: Path) -> None:
@@ -209,36 +378,3 @@ def _move_into_place(building: Path, target: Path) -> None:
         aside.rename(target)
         raise
     shutil.rmtree(aside, ignore_errors=True)
-
-
-def _ini_values(chart: Chart, metadata: Mapping[str, str], song_length: float | None) -> dict[str, object]:
-    if song_length is None:
-        last = max((track.end_tick for track in chart.tracks.values()), default=0)
-        song_length = float(chart.tempo_map.seconds(max(last, chart.end_tick or 0))) + chart.offset
-    length = max(round(song_length * 1000), 0)
-    preview = _number(metadata.get("preview_start_time"), unset=-1)
-    return {
-        **{key: metadata[key] for key in ("name", *DEFAULT_METADATA)},
-        "song_length": length,
-        "preview_start_time": int(preview) if preview >= 0 else length // 3,
-        **{key: _difficulty_estimate(chart, instrument) for key, instrument in DIFFICULTY_KEYS.items()},
-    }
-
-
-def _difficulty_estimate(chart: Chart, instrument: Instrument | None) -> int:
-    """0-6 from the notes per second of the hardest track between its first and last note; -1 without one."""
-    for difficulty in reversed(Difficulty):
-        track = chart.tracks.get((instrument, difficulty))
-        if track and track.notes:
-            first, last = chart.tempo_map.seconds([track.notes[0].tick, track.notes[-1].tick])
-            # Under ten seconds a density says little.
-            return int(np.searchsorted(NOTES_PER_SECOND, len(track.notes) / max(last - first, 10.0), side="right"))
-    return -1
-
-
-def _number(text: str | None, unset: float = 0.0) -> float:
-    try:
-        value = float(text)
-    except (TypeError, ValueError):
-        return unset
-    return value if np.isfinite(value) else unset

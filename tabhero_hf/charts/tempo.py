@@ -77,6 +77,13 @@ class TempoMap:
         return self._ticks[at] + np.rint((seconds - self._seconds[at]) / self._seconds_per_tick[at]).astype(np.int64)
 
 
+def add_latest(events: list[tuple], event: tuple) -> None:
+    """Adds an event to those of ascending ticks that a file has, in the place of one just before at its tick."""
+    if events and events[-1][0] == event[0]:
+        events.pop()
+    events.append(event)
+
+
 def _by_tick(events: Iterable[tuple], default: tuple) -> tuple[tuple, ...]:
     """Events sorted by tick, the last of each tick, with ``default`` where none stands at tick 0."""
     latest = {default[0]: default}

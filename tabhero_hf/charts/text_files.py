@@ -8,11 +8,14 @@ from pathlib import Path
 
 from .errors import ChartError
 
-MAX_BYTES = 64 * 2**20
+MAX_BYTES = 32 * 2**20
 """Larger than any real chart by far."""
 
-MAX_NUMBER = 2**32 - 1
-"""Ticks and lengths are unsigned 32-bit numbers in the games that read them."""
+MAX_TEXTS = 500_000
+"""More lyrics and other texts than any real chart has."""
+
+MAX_NUMBER = 2**31 - 1
+"""The last tick: at 192 ticks per quarter note and 120 BPM it is two months away."""
 
 
 def read_bounded(path: str | os.PathLike[str]) -> bytes:

@@ -60,18 +60,16 @@ def _render_shard(task: tuple[Path, int, int, float]):
 
 class RenderedWindows(torch.utils.data.Dataset):
     """
-    The windows that [`render_windows`] wrote to a folder, for [`TabHeroCollator`]. Each reading draws a difficulty,
-    unless one is given.
+    The windows that [`render_windows`] wrote to a folder, for [`TabHeroCollator`]: one item for each window and
+    difficulty.
 
     Args:
         folder: Folder of the shards.
-        difficulty: 0 easy to 3 expert, or `None` to draw one: expert as often as the others together.
-        seed: Seed of the draws.
+        difficulties: 0 easy to 3 expert; one that is named twice is read twice as often.
     """
 
-    def __init__(self, folder: str | Path, difficulty: int | None = None, seed: int = 0):
-        self.difficulty = difficulty
-        self._rng = np.random.default_rng(seed)
+    def __init__(self, folder: str | Path, difficulties: tuple[int, ...] = (0, 1, 2, 3, 3, 3)):
+        self.difficulties = difficulties
         self._windows = []
         for path in sorted(Path(folder).glob("windows-*.json")):
             features = np.load(path.with_suffix(".npy"), mmap_mode="r")
@@ -80,16 +78,20 @@ class RenderedWindows(torch.utils.data.Dataset):
             raise ValueError(f"{folder} holds no rendered windows")
 
     def __len__(self) -> int:
-        return len(self._windows)
+        return len(self._windows) * len(self.difficulties)
 
     def __getitem__(self, index: int) -> dict:
-        features, labels = self._windows[index]
-        difficulty = self.difficulty
-        if difficulty is None:
-            difficulty = 3 if self._rng.random() < 0.5 else int(self._rng.integers(0, 3))
+        window, choice = divmod(index, len(self.difficulties))
+        features, labels = self._windows[window]
+        difficulty = self.difficulties[choice]
         return {
             "input_features": features,
             "labels": labels["tokens"][difficulty],
             "difficulty_ids": difficulty,
             "instrument_ids": labels["instrument"],
         }
+
+    @property
+    def lengths(self) -> list[int]:
+        """Target tokens of each item."""
+        return [len(labels["tokens"][d]) for _, labels in self._windows for d in self.difficulties]

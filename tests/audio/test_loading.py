@@ -4,6 +4,7 @@ import soundfile
 import soxr
 
 from tabhero_hf.audio import AudioError, audio_duration, load_audio
+from tabhero_hf.charts import Chart, TempoMap, read_song, write_sng, write_song
 
 
 def tone(seconds, rate, frequency=440.0, amplitude=0.3):
@@ -48,6 +49,40 @@ def test_song_is_the_sum_of_its_stems_of_any_length_and_rate(tmp_path):
     assert audio_duration(tmp_path) == pytest.approx(2)
 
 
+def test_songs_in_archives_sound_like_their_folder(tmp_path):
+    chart = Chart(TempoMap(192))
+    stems = [save(tmp_path / "song.ogg", tone(2, 44100), 44100), save(tmp_path / "guitar.mp3", tone(3, 22050, 880))]
+    folder = write_song(tmp_path / "Song", chart, stems)
+    for name in ("a.sng", "b.zip"):
+        path = write_song(tmp_path / name, chart, stems)
+        np.testing.assert_array_equal(load_audio(path), load_audio(folder))
+        assert audio_duration(path) == audio_duration(folder)
+        packed = read_song(path).stems
+        np.testing.assert_array_equal(load_audio(packed), load_audio(folder))
+        np.testing.assert_array_equal(load_audio(packed[1]), load_audio(stems[1]))
+
+
+def test_what_is_wrong_in_an_archive_and_where(tmp_path):
+    (tmp_path / "broken.sng").write_bytes(b"SNGPKG")
+    write_sng(tmp_path / "silent.sng", {}, [("notes.chart", b"[Song]\n{\n}\n")])
+    write_sng(tmp_path / "text.sng", {}, [("song.ogg", b"hello")])
+    for name, reason in (
+        ("broken.sng", "broken.sng: .*bytes"),
+        ("silent.sng", "silent.sng: a song without audio"),
+        ("text.sng", "text.sng/song.ogg: not audio"),
+        ("none.zip", "none.zip: no such song"),
+    ):
+        for function in (load_audio, audio_duration):
+            with pytest.raises(AudioError, match=reason):
+                function(tmp_path / name)
+
+
+def test_the_file_that_the_chart_names_is_the_song(tmp_path):
+    (tmp_path / "notes.chart").write_text('[Song]\n{\n  MusicStream = "My Track.wav"\n}\n')
+    path = save(tmp_path / "My Track.wav", tone(1, 22050))
+    np.testing.assert_array_equal(load_audio(tmp_path), load_audio(path))
+
+
 def test_many_channels_in_blocks(tmp_path):
     path = save(tmp_path / "a.wav", np.repeat(tone(10, 22050)[:, None], 8, axis=1), subtype="FLOAT")
     np.testing.assert_allclose(load_audio(path), tone(10, 22050), atol=1e-5)
@@ -69,7 +104,7 @@ def test_what_is_wrong_and_where(tmp_path):
         "text.ogg": "not audio",
         "noise.raw": "not audio",
         "nothing.wav": "not audio",
-        "folder": "without a song's audio",
+        "folder": "a song without audio",
         "empty.wav": "holds no samples",
         "nan.wav": "not finite",
         "inf.wav": "not finite",

@@ -20,19 +20,26 @@ def test_threshold(resolution, settings, midi, threshold):
     assert hopo_threshold(resolution, settings, midi=midi) == threshold
 
 
+GREEN, RED, YELLOW, BLUE = 1, 2, 4, 8
+
+
+def naturals(ticks, masks, **rule):
+    return natural_hopos(ticks, masks, 65, **rule).tolist()
+
+
 def test_threshold_is_inclusive_and_first_note_is_a_strum():
-    assert natural_hopos([0, 65, 131], [(0,), (1,), (2,)], 65) == [False, True, False]
+    assert naturals([0, 65, 131], [GREEN, RED, YELLOW]) == [False, True, False]
 
 
 def test_same_note_again_is_a_strum():
-    assert natural_hopos([0, 10, 20], [(0,), (0,), (1,)], 65) == [False, False, True]
+    assert naturals([0, 10, 20], [GREEN, GREEN, RED]) == [False, False, True]
 
 
 def test_chords_are_strums():
-    assert natural_hopos([0, 10, 20], [(0,), (1, 2), (3,)], 65) == [False, False, True]
+    assert naturals([0, 10, 20], [GREEN, RED | YELLOW, BLUE]) == [False, False, True]
 
 
 def test_member_of_the_previous_chord_is_a_strum_in_midi_only():
-    notes = [0, 10], [(0, 1), (1,)]
-    assert natural_hopos(*notes, 65) == [False, True]
-    assert natural_hopos(*notes, 65, midi=True) == [False, False]
+    notes = [0, 10], [GREEN | RED, RED]
+    assert naturals(*notes) == [False, True]
+    assert naturals(*notes, midi=True) == [False, False]

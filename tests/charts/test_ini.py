@@ -1,6 +1,7 @@
 import pytest
 
 from tabhero_hf.charts import ChartError, read_ini, write_ini
+from tabhero_hf.charts.ini import number
 
 
 @pytest.mark.parametrize("header", ["[song]", "[Song]", "[SONG]", ""])
@@ -23,6 +24,15 @@ def test_write_then_read(tmp_path):
     write_ini({"name": "50 % = ½\nof it", "diff_guitar": -1}, path)
     assert path.read_text(encoding="utf-8").startswith("[song]\n")
     assert read_ini(path) == {"name": "50 % = ½ of it", "diff_guitar": "-1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("250", 250), (" -2.5", -2.5), ("0", 0), ("-1", None), ("-1.0", None), ("", None), ("soon", None), ("nan", None)],
+)
+def test_numbers_of_minus_one_are_unset(text, value):
+    assert number({"delay": text}, "delay") == value
+    assert number({}, "delay") is None
 
 
 def test_missing_file_is_named(tmp_path):

@@ -1,7 +1,7 @@
 import mido
 import pytest
 
-from tabhero_hf.charts import ChartError, Difficulty, Instrument, Kind, Note, Phrase, read_midi
+from tabhero_hf.charts import ChartError, Difficulty, Instrument, Kind, Note, Phrase, parse_midi, read_midi
 
 EASY, EXPERT = Difficulty.EASY, Difficulty.EXPERT
 
@@ -127,7 +127,7 @@ def test_sections_end_and_text_encodings(tmp_path):
     events = [(tick, mido.MetaMessage("text", text=text)) for tick, text in texts.items()]
     chart = read(tmp_path, *events, name="EVENTS")
     assert chart.sections == ((0, "Café"), (480, "Verse"))
-    assert chart.end_tick == 960
+    assert chart.end_ticks == (960,)
 
 
 def test_tempos_come_from_the_first_track_only(tmp_path):
@@ -135,12 +135,76 @@ def test_tempos_come_from_the_first_track_only(tmp_path):
     assert chart.tempo_map.tempos == ((0, 120.0),)
 
 
-@pytest.mark.parametrize("content", [b"", b"[Song]\n{\n}\n", b"MThd\0\0\0\6\0\1\0\1\1\xe0MTrk\0\0\0\xffxx"])
-def test_other_and_cut_off_files_are_refused(tmp_path, content):
+@pytest.mark.parametrize("content", [b"", b"[Song]\n{\n}\n", b"MThd\0\0\0\6\0\1"])
+def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "notes.mid"
     path.write_bytes(content)
-    with pytest.raises(ChartError, match="notes.mid: not a MIDI file"):
+    with pytest.raises(ChartError, match="notes.mid, byte 0: not a MIDI file"):
         read_midi(path)
+
+
+GUITAR = b"\0\xff\x03\x0bPART GUITAR"
+END = b"\0\xff\x2f\0"
+
+
+def file_of(*tracks, count=None, cut=None):
+    chunks = b"".join(b"MTrk" + len(track).to_bytes(4, "big") + track for track in tracks)
+    header = b"MThd\0\0\0\6\0\1" + (len(tracks) if count is None else count).to_bytes(2, "big") + b"\1\xe0"
+    return (header + chunks)[:cut]
+
+
+def notes_of(*events, **file):
+    return lead(parse_midi(file_of(b"", GUITAR + b"".join(events), **file))).notes
+
+
+# On and off of a green and a red note, the second by running status.
+GREEN_NOTE = b"\0\x90\x60\x64", b"\x0a\x90\x60\0"
+RED_RUNNING = b"\x83\x60\x61\x64", b"\x0a\x61\0"
+BOTH = (Note(0, (0,)), Note(490, (1,)))
+
+
+@pytest.mark.parametrize("between", [b"\0\xff\x01\x01x", b"\0\xf0\x03\xff\x12\xf7", b"\0\xf7\x01\xff", b"\0\xf8"])
+def test_running_status_goes_on_behind_other_messages(between):
+    assert notes_of(*GREEN_NOTE, between, *RED_RUNNING, END) == BOTH
+
+
+def test_missing_end_of_track_and_velocity_over_127():
+    assert notes_of(*GREEN_NOTE, b"\x83\x60\x90\x61\xff", b"\x0a\x61\0") == BOTH
+
+
+def test_more_tracks_than_the_header_counts():
+    assert notes_of(*GREEN_NOTE, *RED_RUNNING, END, count=1) == BOTH
+
+
+def test_cut_off_file_is_read_up_to_there_without_the_note_that_does_not_end():
+    chart = parse_midi(file_of(b"", GUITAR + b"".join((*GREEN_NOTE, *RED_RUNNING)), cut=-3))
+    assert lead(chart).notes == BOTH[:1]
+    assert "1 notes that do not end" in chart.warnings[0]
+
+
+def test_data_without_a_message_is_named_by_its_byte():
+    with pytest.raises(ChartError, match="byte 23: "):
+        parse_midi(file_of(b"\0\x60\x64"))
+
+
+def test_overlapping_notes_of_one_lane_end_at_the_next(tmp_path):
+    track = lead(read(tmp_path, (0, 700, 96), (480, 1000, 96)))
+    assert track.notes == (Note(0, (0,), 480), Note(480, (0,), 520))
+
+
+def test_six_fret_tracks(tmp_path):
+    notes = [(i * 480, i * 480 + 9, 82 + i) for i in range(7)]
+    chart = read(tmp_path, *notes, (0, 1, 89), name="PART BASS GHL")
+    track = chart.tracks[Instrument.GHL_BASS, Difficulty.HARD]
+    assert [note.lanes for note in track.notes] == [(6,), (0,), (1,), (2,), (3,), (4,), (5,)]
+    assert track.notes[0].kind is Kind.HOPO
+
+
+def test_lyrics_and_their_lines(tmp_path):
+    texts = [(480, mido.MetaMessage("lyrics", text="Oh-")), (600, mido.MetaMessage("text", text="well"))]
+    chart = read(tmp_path, *texts, (600, mido.MetaMessage("text", text="[idle]")), (400, 700, 105), name="PART VOCALS")
+    assert chart.lyrics == ((480, "Oh-"), (600, "well"))
+    assert chart.lyric_phrases == (Phrase(400, 300),)
 
 
 def test_zero_tempo_and_frame_divisions_are_refused(tmp_path):

@@ -88,7 +88,7 @@ def test_no_notes_are_an_empty_track():
     st.lists(
         st.tuples(
             st.integers(1, 2000),
-            st.sets(st.integers(0, 6), min_size=1),
+            st.sets(st.sampled_from(Instrument.LEAD.lanes), min_size=1),
             st.integers(0, 2000),
             st.sampled_from(Kind),
             st.booleans(),

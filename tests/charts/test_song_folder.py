@@ -1,5 +1,9 @@
+import os
+import shutil
 import subprocess
 import sys
+import zipfile
+from dataclasses import replace
 
 import pytest
 
@@ -7,17 +11,25 @@ from tabhero_hf.charts import (
     Chart,
     ChartError,
     Difficulty,
+    Event,
     Instrument,
     Kind,
     Note,
+    Phrase,
     TempoMap,
     Track,
+    check_song,
+    find_stems,
     format_chart,
+    packed,
     read_ini,
     read_song,
+    write_sng,
     write_song,
 )
 from tabhero_hf.charts import song_folder as module
+from tabhero_hf.charts.packed import open_content
+from tabhero_hf.charts.zip_archive import read_zip
 
 KEY = (Instrument.LEAD, Difficulty.EXPERT)
 
@@ -41,7 +53,7 @@ def content(folder):
 def test_written_song_reads_the_same(tmp_path, audio):
     chart = chart_of(offset=0.123, metadata={"artist": "Ä"}, sections=((0, "Intro"),))
     folder = write_song(tmp_path / "new" / "Song", chart, audio, metadata={"year": "2020"}, song_length=61.5)
-    assert sorted(content(folder)) == ["notes.chart", "song.ini", "song.ogg"]
+    assert sorted(content(folder)) == ["album.png", "notes.chart", "song.ini", "song.ogg"]
     song = read_song(folder)
     assert (song.chart.tracks, song.chart.tempo_map, song.chart.offset) == (chart.tracks, chart.tempo_map, 0.123)
     assert song.chart.sections == chart.sections
@@ -50,7 +62,9 @@ def test_written_song_reads_the_same(tmp_path, audio):
 
 
 def test_ini_has_what_clone_hero_reads_and_no_hopo_settings(tmp_path):
-    ini = read_ini(write_song(tmp_path / "Song", chart_of(metadata={"hopo_frequency": "9"})) / "song.ini")
+    ini = read_ini(
+        write_song(tmp_path / "Song", chart_of(metadata={"hopo_frequency": "9", "delay": "7"})) / "song.ini"
+    )
     assert set(ini) == set(
         "name artist album genre year charter song_length preview_start_time "
         "diff_guitar diff_guitar_coop diff_bass diff_rhythm diff_keys".split()
@@ -58,15 +72,6 @@ def test_ini_has_what_clone_hero_reads_and_no_hopo_settings(tmp_path):
     assert all(ini.values())
     assert (ini["diff_guitar"], ini["diff_bass"], ini["diff_guitar_coop"]) == ("2", "-1", "-1")
     assert ini["song_length"] == str(500 + 19 * 250)
-
-
-def test_more_notes_are_harder():
-    def estimate(beats_per_second):
-        track = Track(*KEY, tuple(Note(48 * i, (0,)) for i in range(1000)))
-        chart = Chart(TempoMap(480, ((0, beats_per_second * 6.0),)), {KEY: track})
-        return module._ini_values(chart, {**module.DEFAULT_METADATA, "name": "x"}, None)["diff_guitar"]
-
-    assert [estimate(density) for density in (0.5, 1.5, 2.5, 4, 5, 7, 12)] == [0, 1, 2, 3, 4, 5, 6]
 
 
 def test_rewriting_a_song_replaces_it_and_keeps_what_else_is_there(tmp_path, audio):
@@ -89,7 +94,7 @@ def test_without_audio_the_old_audio_stays(tmp_path, audio):
     assert [stem.name for stem in read_song(folder).stems] == ["song.ogg"]
 
 
-@pytest.mark.parametrize("broken", ["write_chart", "write_ini", "_move_into_place"])
+@pytest.mark.parametrize("broken", ["format_chart", "open_content", "_move_into_place"])
 def test_failed_write_leaves_everything_as_it_was(tmp_path, audio, monkeypatch, broken):
     write_song(tmp_path / "Song", chart_of(), audio)
     before = content(tmp_path)
@@ -140,13 +145,13 @@ def test_empty_folder_is_filled(tmp_path):
 
 def test_audio_that_clone_hero_does_not_play_is_refused(tmp_path):
     (tmp_path / "song.aiff").write_bytes(b"")
-    for name, reason in (("song.aiff", "Clone Hero plays"), ("song.ogg", "no such audio file")):
+    for name, reason in (("song.aiff", "Clone Hero takes audio in"), ("song.ogg", "no such audio file")):
         with pytest.raises(ChartError, match=reason):
             write_song(tmp_path / "Song", chart_of(), tmp_path / name)
     assert not (tmp_path / "Song").exists()
 
 
-@pytest.mark.parametrize(("delay", "offset"), [("", 0.5), ("0", 0.5), ("-250", -0.25), ("soon", 0.5)])
+@pytest.mark.parametrize(("delay", "offset"), [("", 0.5), ("0", 0.5), ("-250", -0.25), ("soon", 0.5), ("-1", 0.5)])
 def test_delay_beats_offset(tmp_path, delay, offset):
     (tmp_path / "Notes.chart").write_text(format_chart(chart_of(offset=0.5, metadata={"name": "chart", "genre": "g"})))
     (tmp_path / "SONG.ini").write_text(f"[Song]\nname = ini\ndelay = {delay}\n")
@@ -186,7 +191,204 @@ def test_real_songs_survive_writing(real_songs, tmp_path):
         assert again.metadata["name"] == song.metadata["name"]
 
 
+TARGETS = ["Song", "Song.sng", "Song.zip"]
+
+
+@pytest.mark.parametrize("chart_format", ["chart", "mid"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_container_and_chart_format_reads_back(tmp_path, target, chart_format):
+    solos = (Phrase(480, 960), Phrase(2400, 480))
+    track = Track(*KEY, tuple(Note(480 + 240 * i, (i % 3,), 0, Kind(i % 2)) for i in range(20)), solos=solos)
+    chart = Chart(TempoMap(480, ((0, 100.0),)), {KEY: track}, offset=0.123, sections=(Event(0, "Intro"),))
+    stems = []
+    for name in ("song.ogg", "guitar.opus"):
+        stems.append(tmp_path / name)
+        stems[-1].write_bytes(name.encode() * 99)
+    metadata = {"name": "N; 100 %", "artist": "Ä", "icon": "i", "hopo_frequency": "9"}
+    path = write_song(tmp_path / "new" / target, chart, stems, metadata=metadata, chart_format=chart_format)
+    song = read_song(path)
+    assert (song.chart.tracks, song.chart.offset, song.chart.sections) == (chart.tracks, 0.123, chart.sections)
+    assert song.metadata.items() >= {"artist": "Ä", "icon": "i", "diff_guitar": "2", "year": "Unknown Year"}.items()
+    assert song.metadata["name"] == ("N, 100 %" if target == "Song.sng" else "N; 100 %")
+    assert "hopo_frequency" not in song.metadata
+    assert {file.name: open_content(file).read() for file in song.stems} == {
+        name: name.encode() * 99 for name in ("song.ogg", "guitar.opus")
+    }
+    assert (song.album.name, open_content(song.album).read(4)) == ("album.png", b"\x89PNG")
+    assert [entry.name for entry in (tmp_path / "new").iterdir()] == [target]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_written_song_lacks_nothing_that_players_look_for(tmp_path, audio, target):
+    song = read_song(write_song(tmp_path / target, chart_of(), audio))
+    assert not {problem.rule for problem in check_song(song)} & {
+        "missingValue",
+        "noAlbumArt",
+        "albumArtSize",
+        "noAudio",
+    }
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_without_audio_and_album_the_old_ones_stay_wherever_they_are(tmp_path, audio, target):
+    (tmp_path / "art.jpg").write_bytes(b"painted")
+    path = write_song(tmp_path / target, chart_of(), audio, album=tmp_path / "art.jpg")
+    song = read_song(write_song(path, chart_of(5), chart_format="mid"))
+    assert len(song.chart.tracks[KEY].notes) == 5
+    assert [open_content(stem).read() for stem in song.stems] == [b"samples"]
+    assert (song.album.name, open_content(song.album).read()) == ("album.jpg", b"painted")
+
+
+def test_a_name_that_is_no_text_is_written_as_far_as_it_is(tmp_path):
+    song = read_song(write_song(tmp_path / os.fsdecode(b"Caf\xe9"), chart_of()))
+    assert song.metadata["name"] == "Caf\ufffd"
+
+
+def test_songs_go_from_container_to_container(tmp_path, audio):
+    (tmp_path / "art.png").write_bytes(b"painted")
+    path = write_song(tmp_path / "Song.0", chart_of(), audio, album=tmp_path / "art.png", metadata={"icon": "i"})
+    first = read_song(path)
+    for target in ("Song.sng", "Song.zip", "Song 2.sng", "Song 3"):
+        song = read_song(path)
+        path = write_song(tmp_path / target, song.chart, song.stems, album=song.album)
+    last = read_song(path)
+    assert (last.chart, last.metadata) == (first.chart, first.metadata)
+    assert content(path) == content(tmp_path / "Song.0")
+
+
+@pytest.mark.parametrize("target", ["Song.sng", "Song.zip"])
+def test_failed_write_leaves_the_old_archive(tmp_path, audio, target, monkeypatch):
+    path = write_song(tmp_path / target, chart_of(), audio)
+    before = content(tmp_path)
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(packed.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_song(path, chart_of(3), audio)
+    assert content(tmp_path) == before
+
+
+def test_archives_that_are_no_songs_are_not_overwritten(tmp_path):
+    with zipfile.ZipFile(tmp_path / "Holiday.zip", "w") as archive:
+        archive.writestr("photo.jpg", b"photo")
+    (tmp_path / "Letter.sng").write_bytes(b"Dear")
+    (tmp_path / "Folder.sng").mkdir()
+    before = content(tmp_path)
+    for name, reason in (
+        ("Holiday.zip", "not overwritten: it is no song"),
+        ("Letter.sng", "not overwritten: it is no song"),
+        ("Folder.sng", "a folder is there"),
+    ):
+        with pytest.raises(ChartError, match=reason):
+            write_song(tmp_path / name, chart_of())
+    assert content(tmp_path) == before
+
+
+def test_a_zipped_folder_reads_and_stays_whole(tmp_path, audio):
+    folder = write_song(tmp_path / "Song", chart_of(offset=0.5), audio)
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("__MACOSX/Song/._notes.chart", b"junk")
+        archive.writestr("Song/inner.zip", b"PK")
+        for name, data in content(folder).items():
+            archive.writestr(f"Song/{name.upper()}", data)
+    song = read_song(path)
+    assert (song.chart, song.metadata) == read_song(folder)[:2]
+    assert [stem.open().read() for stem in song.stems] == [b"samples"]
+    assert read_zip(write_song(path, chart_of(3))).keys() == {
+        *("notes.chart", "song.ini", "SONG.OGG", "ALBUM.PNG", "inner.zip")
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("One/notes.chart", "Two/notes.mid", "Three/deeper/notes.chart"):
+            archive.writestr(name, b"")
+    with pytest.raises(ChartError, match="a.zip: holds 2 songs"):
+        read_song(path)
+
+
+def test_a_bare_chart_reads_with_what_is_beside_it(tmp_path, audio):
+    folder = write_song(tmp_path / "Song", chart_of(5), audio, metadata={"artist": "A"})
+    (folder / "old.chart").write_text(format_chart(chart_of(3)))
+    write_song(tmp_path / "Other", chart_of(4), chart_format="mid")
+    shutil.copy(tmp_path / "Other" / "notes.mid", folder / "Old.MID")
+    for name, notes in (("notes.chart", 5), ("old.chart", 3), ("Old.MID", 4)):
+        song = read_song(folder / name)
+        assert len(song.chart.tracks[KEY].notes) == notes
+        assert ([stem.name for stem in song.stems], song.metadata["artist"]) == (["song.ogg"], "A")
+    with pytest.raises(ChartError, match="song.ogg: a song is a folder or one of .sng, .zip, .chart, .mid"):
+        read_song(folder / "song.ogg")
+
+
+def test_a_broken_chart_is_named_wherever_it_is(tmp_path):
+    write_sng(tmp_path / "a.sng", {}, [("notes.chart", b"[Song]\n{\n  Resolution = 0\n}\n")])
+    with pytest.raises(ChartError, match="a.sng/notes.chart, line 3"):
+        read_song(tmp_path / "a.sng")
+
+
+def test_sng_metadata_is_song_ini(tmp_path):
+    chart = format_chart(chart_of(offset=0.5)).encode()
+    metadata = {"name": "<b>Bold</b>", "delay": "250", "diff_guitar": "4"}
+    write_sng(tmp_path / "a.sng", metadata, [("Notes.chart", chart), ("song.ini", b"name = no"), ("Song.OGG", b"x")])
+    song = read_song(tmp_path / "a.sng")
+    assert (song.metadata["name"], song.chart.offset, song.stems[0].name) == ("Bold", 0.25, "Song.OGG")
+
+
+@pytest.mark.parametrize(
+    ("music_stream", "found"),
+    [("My Track.ogg", True), ("my track.OGG", True), ("../My Track.ogg", False), ("photo.jpg", False), ("", False)],
+)
+def test_music_stream_is_the_song_where_there_are_no_stems(tmp_path, music_stream, found):
+    folder = tmp_path / "Song"
+    folder.mkdir()
+    (tmp_path / "My Track.ogg").write_bytes(b"outside")
+    (folder / "My Track.ogg").write_bytes(b"samples")
+    (folder / "photo.jpg").write_bytes(b"photo")
+    (folder / "notes.chart").write_text(format_chart(chart_of(metadata={"musicstream": music_stream})))
+    expected = [folder / "My Track.ogg"] if found else []
+    assert read_song(folder).stems == find_stems(folder) == expected
+    (folder / "guitar.ogg").write_bytes(b"guitar")
+    assert find_stems(folder) == [folder / "guitar.ogg"]
+
+
+def test_unset_values_do_not_hide_the_charts_own(tmp_path):
+    (tmp_path / "notes.chart").write_text(format_chart(chart_of(metadata={"year": "1999"})))
+    (tmp_path / "song.ini").write_text("[song]\nyear = -1\ndiff_guitar = -1\n")
+    metadata = read_song(tmp_path).metadata
+    assert (metadata["year"], metadata["diff_guitar"]) == ("1999", "-1")
+
+
+def test_stems_have_names_that_are_played(tmp_path):
+    for name in ("a.ogg", "song.ogg", "song.mp3"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "song.ogg").write_bytes(b"")
+    for names in (("a.ogg", "song.ogg"), ("song.ogg", "x/song.ogg")):
+        with pytest.raises(ChartError, match="stems have different names"):
+            write_song(tmp_path / "Song", chart_of(), [tmp_path / name for name in names])
+    with pytest.raises(ValueError, match="not 'midi'"):
+        write_song(tmp_path / "Song", chart_of(), chart_format="midi")
+    with pytest.raises(ChartError, match="takes picture in .png"):
+        write_song(tmp_path / "Song", chart_of(), album=tmp_path / "a.ogg")
+    assert not (tmp_path / "Song").exists()
+
+
+def test_real_songs_survive_packing(real_songs, tmp_path):
+    for i, folder in enumerate(sorted(path.parent for path in real_songs.glob("*/*/notes.mid"))):
+        song = read_song(folder)
+        again = read_song(write_song(tmp_path / f"{i}.sng", song.chart, song.stems))
+        assert (again.chart.tracks, again.chart.tempo_map) == (song.chart.tracks, rounded(song.chart.tempo_map))
+        assert again.metadata.items() >= song.metadata.items() - {("delay", song.metadata.get("delay"))}
+        for stem, packed_stem in zip(song.stems, again.stems, strict=True):
+            assert packed_stem.open().read() == stem.read_bytes()
+
+
+def rounded(tempo_map):
+    """With the tempos that a ``.chart`` holds."""
+    return replace(tempo_map, tempos=tuple((tick, round(bpm, 3)) for tick, bpm in tempo_map.tempos))
+
+
 def test_charts_import_fast_and_without_heavy_libraries():
-    heavy = "torch transformers mido librosa soundfile scipy".split()
+    heavy = "torch transformers mido librosa soundfile scipy PIL tqdm multiprocessing".split()
     code = f"import sys, tabhero_hf.charts; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,70 @@
+"""``chart_song`` around the model, which is played by a stand-in here."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from tabhero_hf.audio import AudioError
+from tabhero_hf.charting import chart_song
+from tabhero_hf.charts import Chart, ChartError, Difficulty, Instrument, Note, TempoMap, Track, read_song, write_song
+
+TRACK = Track(Instrument.LEAD, Difficulty.EXPERT, (Note(960, (0,)), Note(1152, (1,))))
+CHART = Chart(TempoMap(192), {(Instrument.LEAD, Difficulty.EXPERT): TRACK})
+
+
+def charter(song, **parameters):
+    return {"chart": CHART, "notes": {}}
+
+
+def silent_charter(song, **parameters):
+    raise AssertionError("the model was asked")
+
+
+@pytest.fixture
+def tone():
+    return 0.3 * np.sin(np.arange(3 * 22050) / 10)
+
+
+@pytest.mark.parametrize("output", ["Song", "Song.sng", "Song.zip"])
+@pytest.mark.parametrize("name", ["a.aiff", "a.au", "a.w64"])
+def test_audio_that_clone_hero_does_not_play_is_written_as_ogg(tmp_path, tone, name, output):
+    soundfile.write(tmp_path / name, tone, 22050)
+    charted = chart_song(tmp_path / name, tmp_path / "out" / output, charter=charter)
+    song = read_song(charted.folder)
+    assert [stem.name for stem in song.stems] == ["song.ogg"]
+    assert song.chart.tracks == CHART.tracks
+    assert (song.metadata["name"], song.metadata["charter"]) == ("Song", "tabhero_hf")
+    assert song.metadata["song_length"] == "3000"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [output]
+
+
+def test_audio_is_copied_where_it_is_played(tmp_path, tone):
+    soundfile.write(tmp_path / "a.flac", tone, 22050)
+    folder = chart_song(tmp_path / "a.flac", tmp_path / "Song", charter=charter).folder
+    assert (folder / "song.flac").read_bytes() == (tmp_path / "a.flac").read_bytes()
+
+
+@pytest.mark.parametrize("source", ["Source", "Source.sng", "Source.zip"])
+def test_a_songs_metadata_and_picture_are_taken_over(tmp_path, tone, source):
+    soundfile.write(tmp_path / "song.ogg", tone, 22050)
+    soundfile.write(tmp_path / "guitar.ogg", tone, 22050)
+    (tmp_path / "art.jpg").write_bytes(b"painted")
+    metadata = {"artist": "A", "album": "B", "charter": "a human", "diff_guitar": "6", "icon": "i", "delay": "99"}
+    stems = [tmp_path / "song.ogg", tmp_path / "guitar.ogg"]
+    path = write_song(tmp_path / source, CHART, stems, album=tmp_path / "art.jpg", metadata=metadata)
+    song = read_song(chart_song(path, tmp_path / "Song", charter=charter, metadata={"album": "C"}).folder)
+    expected = {"artist": "A", "album": "C", "charter": "tabhero_hf", "diff_guitar": "0", "icon": "i"}
+    assert song.metadata.items() >= expected.items()
+    assert [stem.name for stem in song.stems] == ["song.ogg", "guitar.ogg"]
+    assert (song.album.name, song.album.read_bytes()) == ("album.jpg", b"painted")
+
+
+def test_what_cannot_work_is_told_before_the_model_runs(tmp_path, tone):
+    (tmp_path / "a.xyz").write_bytes(b"no audio")
+    soundfile.write(tmp_path / "b.wav", tone, 22050)
+    (tmp_path / "Letter.sng").write_bytes(b"Dear")
+    with pytest.raises(AudioError, match="a.xyz: not audio"):
+        chart_song(tmp_path / "a.xyz", tmp_path / "Song", charter=silent_charter)
+    with pytest.raises(ChartError, match="Letter.sng: not overwritten"):
+        chart_song(tmp_path / "b.wav", tmp_path / "Letter.sng", charter=silent_charter)
+    assert not (tmp_path / "Song").exists()
