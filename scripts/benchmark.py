@@ -3,12 +3,16 @@
 How fast things are on this machine.
 
     python scripts/benchmark.py charts      # reading and writing a 4-minute chart of 5,000 notes
+    python scripts/benchmark.py data        # preparing 50 songs of 8 charts, and reading them in training; minutes
 """
 
 import argparse
 import statistics
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
@@ -68,10 +72,92 @@ def charts():
         print(f"  {name:<24}{median_milliseconds(work):8.1f} ms")
 
 
+def write_library(folder: Path, songs: int):
+    """Songs of 4 minutes with 8 charts each, to one noise that comes and goes."""
+    import soundfile
+
+    rng = np.random.default_rng(0)
+    samples = MINUTES * 60 * 44100
+    loudness = np.repeat(rng.uniform(0.01, 0.2, MINUTES * 60 * 6), 44100 // 6)
+    noise = rng.normal(size=(samples, 2)) * loudness[:, None]
+    folder.mkdir()
+    with soundfile.SoundFile(folder / "noise.ogg", "w", 44100, 2, format="OGG", subtype="VORBIS") as file:
+        for start in range(0, samples, 44100):  # more at once overflow libsndfile's stack
+            file.write(noise[start : start + 44100])
+    sixteenths = np.arange(0, MINUTES * BPM * RESOLUTION, RESOLUTION // 4)
+    for song in range(songs):
+        tracks = {}
+        for instrument in (Instrument.LEAD, Instrument.BASS):
+            for difficulty, notes in zip(Difficulty, (400, 700, 1100, 1700), strict=True):
+                ticks = np.sort(rng.choice(sixteenths, notes, replace=False)).tolist()
+                struck = [Note(tick, (int(rng.integers(5)),)) for tick in ticks]
+                tracks[instrument, difficulty] = Track(instrument, difficulty, tuple(struck))
+        (folder / f"{song:03}").mkdir()
+        (folder / f"{song:03}" / "notes.chart").write_text(
+            format_chart(Chart(TempoMap(RESOLUTION, ((0, BPM),)), tracks))
+        )
+        (folder / f"{song:03}" / "song.ogg").hardlink_to(folder / "noise.ogg")
+    (folder / "noise.ogg").unlink()
+
+
+def data(songs: int):
+    import datasets
+
+    from tabhero_hf import TabHeroFeatureExtractor
+    from tabhero_hf.audio.loading import load_audio
+    from tabhero_hf.data.preparation import PreparationSettings, prepare_library
+    from tabhero_hf.data.windows import ChartWindows, stream_windows
+
+    datasets.disable_progress_bars()
+
+    def rate(windows: Iterable[dict]) -> str:
+        started = time.process_time()
+        count = sum(1 for _ in windows)
+        seconds = time.process_time() - started
+        return f"{count / seconds:8.0f} windows/s  {1000 * seconds / count:6.2f} ms a window"
+
+    extractor = TabHeroFeatureExtractor()
+    with tempfile.TemporaryDirectory(prefix="tabhero-benchmark-") as folder:
+        library, out = Path(folder) / "songs", Path(folder) / "dataset"
+        write_library(library, songs)
+        print(f"{songs} songs of {MINUTES} minutes x 8 charts; one process, in seconds of processor time")
+        started = time.process_time()
+        waveform = load_audio([library / "000" / "song.ogg"], extractor.sampling_rate)
+        decoded = time.process_time()
+        extractor.log_mel(waveform)
+        done = time.process_time()
+        print(f"  features                  {60 * MINUTES / (done - decoded):8.0f} x real time")
+        print(f"  decoding and features     {60 * MINUTES / (done - started):8.0f} x real time")
+
+        started = time.process_time()
+        report = prepare_library(library, out, PreparationSettings(splits=(1.0, 0.0, 0.0)))
+        minutes = (time.process_time() - started) / 60
+        assert report["charts"] == 8 * songs, report
+        print(f"  preparation               {songs / minutes:8.1f} songs/minute")
+
+        rows = datasets.load_dataset(str(out), split="train", cache_dir=f"{folder}/cache")
+        mels = 2 * extractor.feature_size * sum(rows.filter(lambda n: n == 0, input_columns="window")["song_frames"])
+        size = sum(file.stat().st_size for file in (out / "data").rglob("*.parquet"))
+        hours = songs * MINUTES / 60
+        print(
+            f"  on disk                   {size / hours / 1e6:8.1f} MB/hour of audio, {size / mels:.3f} x float16 mels"
+        )
+
+        print("reading windows of 4096 frames with labels, one worker")
+        streamed = datasets.load_dataset(str(out), split="train", streaming=True, cache_dir=f"{folder}/cache")
+        for name, random_start in {"memory-mapped": False, "random starts": True}.items():
+            windows = ChartWindows(rows, extractor, min_frames=4096, random_start=random_start)
+            order = np.random.default_rng(0).permutation(len(windows))[:1000].tolist()
+            print(f"  {name:<20}{rate(windows[index] for index in order)}")
+        print(f"  {'streamed':<20}{rate(islice(stream_windows(streamed, extractor, min_frames=4096), 1000))}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["charts"])
-    {"charts": charts}[parser.parse_args().what]()
+    parser.add_argument("what", choices=["charts", "data"])
+    parser.add_argument("--songs", type=int, default=50, help="songs that `data` makes (%(default)s)")
+    args = parser.parse_args()
+    {"charts": charts, "data": lambda: data(args.songs)}[args.what]()
 
 
 if __name__ == "__main__":

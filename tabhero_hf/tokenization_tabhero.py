@@ -2,6 +2,7 @@
 """Tab Hero tokenizer: notes in seconds to token ids and back."""
 
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -136,7 +137,7 @@ class TabHeroTokenizer(PreTrainedTokenizer):
             ValueError: a note whose onset or sustain is negative or not finite, or whose lanes or modifiers do not
                 exist; the message gives its place and the reason.
         """
-        chords: dict[int, tuple[set[int], int, int]] = {}
+        chords: dict[int, tuple[tuple[int, ...], int, int]] = {}
         for index, note in enumerate(notes):
             onset, lanes, modifiers, sustain = _checked(note, index)
             if onset < start or (end is not None and onset >= end):
@@ -146,16 +147,17 @@ class TabHeroTokenizer(PreTrainedTokenizer):
             if end is not None and time > 0 and time * TIME_STEP >= end - start:
                 time -= 1
             duration = _round(sustain / DURATION_STEP)
-            others, other_modifiers, other_duration = chords.get(time, (set(), 0, 0))
-            chords[time] = (others | set(lanes), other_modifiers | modifiers, max(other_duration, duration))
+            if time in chords:
+                others, other_modifiers, other_duration = chords[time]
+                lanes = tuple(sorted({*lanes, *others}))
+                modifiers, duration = modifiers | other_modifiers, max(duration, other_duration)
+            chords[time] = lanes, modifiers, duration
 
         ids = [LAYOUT.bos_token_id]
         previous = 0
         for time, (lanes, modifiers, duration) in sorted(chords.items()):
-            ids += _split(time - previous, LAYOUT.time)
-            ids.append(LAYOUT.fret[_LANE_SET_INDEX[tuple(sorted(lanes))]])
-            ids.append(LAYOUT.modifier[modifiers])
-            ids += _split(duration, LAYOUT.duration)
+            times, durations = _split(time - previous, LAYOUT.time), _split(duration, LAYOUT.duration)
+            ids += (*times, LAYOUT.fret[_LANE_SET_INDEX[lanes]], LAYOUT.modifier[modifiers], *durations)
             previous = time
         return [*ids, LAYOUT.eos_token_id]
 
@@ -219,6 +221,7 @@ class TabHeroTokenizer(PreTrainedTokenizer):
         return self.ids_to_tokens.get(token_id, f"id {token_id}, which is outside the vocabulary,")
 
 
+_MODIFIER_BITS = range(len(MODIFIERS))
 _LANE_SET_INDEX = {lanes: index for index, lanes in enumerate(LANE_SETS)}
 
 
@@ -239,22 +242,27 @@ def _round(value: float) -> int:
 
 def _split(value: int, group: range) -> list[int]:
     """A value as tokens of a group: as many of the largest as needed, then the rest."""
+    if group.start + value < group.stop:
+        return [group.start + value]
     largest = len(group) - 1
     count, rest = divmod(value, largest)
     return [group[largest]] * count + ([group[rest]] if rest or not count else [])
 
 
 def _checked(note: Note, index: int) -> Note:
+    """The note with its lanes in order and each once."""
     onset, lanes, modifiers, sustain = note
-    if not (0 <= onset < float("inf")):
+    if not 0 <= onset < math.inf:
         raise ValueError(f"note {index}: onset {onset} is not a time in seconds")
-    if not (0 <= sustain < float("inf")):
+    if not 0 <= sustain < math.inf:
         raise ValueError(f"note {index}: sustain {sustain} is not a length in seconds")
-    if not lanes or any(lane not in range(NUM_LANES) for lane in lanes):
-        raise ValueError(f"note {index}: lanes {lanes} must be one or more of 0 to {NUM_LANES - 1}")
-    if modifiers not in range(len(MODIFIERS)):
+    if type(lanes) is not tuple or lanes not in _LANE_SET_INDEX:
+        if not lanes or any(lane not in range(NUM_LANES) for lane in lanes):
+            raise ValueError(f"note {index}: lanes {lanes} must be one or more of 0 to {NUM_LANES - 1}")
+        lanes = tuple(sorted(set(lanes)))
+    if modifiers not in _MODIFIER_BITS:
         raise ValueError(f"note {index}: modifiers {modifiers} must be bits of 1 HOPO, 2 tap and 4 star power")
-    return note
+    return onset, lanes, modifiers, sustain
 
 
 __all__ = ["TabHeroTokenizer"]

@@ -85,15 +85,19 @@ class TabHeroCollator:
     Pads windows to a batch for [`TabHeroForConditionalGeneration`].
 
     A window is a dictionary with `input_features` `(frames, bands)`, `labels` (token ids without `<BOS>`) and the
-    integers `difficulty_ids` and `instrument_ids`. The batch holds tensors of those names, features padded with 0 and
-    labels with -100, and `attention_mask` `(batch, frames)`.
+    integers `difficulty_ids` and `instrument_ids`; all else but `seed` is passed over. The batch holds what the
+    model's `forward` takes: tensors of those names, features float32 padded with 0 and labels padded with -100, and
+    `attention_mask` `(batch, frames)`, 1 for frames and 0 for padding.
+
+    Augmentation of a window is drawn by its `seed`, if it has one, as those of [`ChartWindows`] have: the same in any
+    process and any batch, and another one in each epoch. For others it is drawn afresh in each process.
 
     Args:
-        augment: Applied to each window's features in order. For training only.
+        augment: Applied to each window's features in order. For training only: evaluation needs a collator without.
         fret_corruption: Share of `FRET` tokens that the decoder is shown wrongly, drawn from the batch's others, while
             the labels stay right; the batch then holds `decoder_input_ids` too. A decoder that always sees right frets
             learns to go on from them, not to hear them, and is lost once its own are wrong. For training only.
-        seed: Seed of the augmentation.
+        seed: For windows without one of their own.
     """
 
     augment: list = field(default_factory=list)
@@ -102,6 +106,7 @@ class TabHeroCollator:
 
     def __post_init__(self):
         self._rng = np.random.default_rng(self.seed)
+        self._worker_seed = None
 
     def __call__(self, windows: list[dict]) -> dict[str, torch.Tensor]:
         frames = max(len(window["input_features"]) for window in windows)
@@ -110,14 +115,15 @@ class TabHeroCollator:
         features = np.zeros((len(windows), frames, bands), dtype=np.float32)
         attention_mask = np.zeros((len(windows), frames), dtype=np.int64)
         labels = np.full((len(windows), tokens), -100, dtype=np.int64)
+        rngs = self._generators(windows)
         for row, window in enumerate(windows):
             window_features = np.asarray(window["input_features"], dtype=np.float32)
             for augmentation in self.augment:
-                window_features = augmentation(window_features, self._rng)
+                window_features = augmentation(window_features, rngs[row])
             features[row, : len(window_features)] = window_features
             attention_mask[row, : len(window_features)] = 1
             labels[row, : len(window["labels"])] = window["labels"]
-        batch = {"decoder_input_ids": self._corrupted(labels)} if self.fret_corruption else {}
+        batch = {"decoder_input_ids": self._corrupted(labels, rngs[0])} if self.fret_corruption else {}
         return {
             **batch,
             "input_features": torch.from_numpy(features),
@@ -127,12 +133,20 @@ class TabHeroCollator:
             "instrument_ids": torch.tensor([window["instrument_ids"] for window in windows]),
         }
 
-    def _corrupted(self, labels: np.ndarray) -> torch.Tensor:
+    def _generators(self, windows: list[dict]) -> list[np.random.Generator]:
+        worker = torch.utils.data.get_worker_info()
+        if worker is not None and worker.seed != self._worker_seed:
+            # Each worker, in each epoch, has a copy of this collator as it was before the first batch.
+            self._worker_seed = worker.seed
+            self._rng = np.random.default_rng((self.seed, worker.seed))
+        return [np.random.default_rng(window["seed"]) if "seed" in window else self._rng for window in windows]
+
+    def _corrupted(self, labels: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
         """Decoder inputs for the labels, some of their `FRET` tokens replaced."""
         inputs = np.where(labels == -100, LAYOUT.pad_token_id, labels)
         inputs = np.concatenate([np.full_like(inputs[:, :1], LAYOUT.bos_token_id), inputs[:, :-1]], axis=1)
         frets = np.flatnonzero((inputs >= LAYOUT.fret.start) & (inputs < LAYOUT.fret.stop))
         if len(frets):
-            replaced = frets[self._rng.random(len(frets)) < self.fret_corruption]
-            inputs.flat[replaced] = inputs.flat[self._rng.choice(frets, len(replaced))]
+            replaced = frets[rng.random(len(frets)) < self.fret_corruption]
+            inputs.flat[replaced] = inputs.flat[rng.choice(frets, len(replaced))]
         return torch.from_numpy(inputs)

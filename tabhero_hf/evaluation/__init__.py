@@ -1,1 +1,1 @@
-"""How good a chart is: metrics of free-running generation against human or synthetic charts."""
+"""How good a chart is: scores of free-running generation against human or synthetic charts, baselines, reports."""

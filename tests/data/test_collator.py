@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
 from tabhero_hf.data.collator import BackgroundNoise, RandomEqualizer, SpecAugment, TabHeroCollator
 
@@ -63,3 +65,17 @@ def test_corrupted_frets_reach_the_decoder_and_not_the_labels():
     assert 30 < len(changed) < 70  # of 150 frets half are drawn anew, a third of them as they were
     assert inputs[1].tolist()[14:] == [0] * (len(shifted) - 14)
     assert "decoder_input_ids" not in TabHeroCollator()(windows)
+
+
+class Ones(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return {"input_features": np.ones((300, 128)), "labels": [2], "difficulty_ids": 3, "instrument_ids": 0}
+
+
+def test_each_worker_augments_in_its_own_way_in_each_epoch():
+    loader = DataLoader(Ones(), batch_size=2, num_workers=2, collate_fn=TabHeroCollator(augment=[SpecAugment()]))
+    masks = [window.numpy().tobytes() for _ in range(2) for batch in loader for window in batch["input_features"]]
+    assert len(set(masks)) == 16

@@ -1,0 +1,1 @@
+"""Training on prepared datasets with the Trainer of transformers."""

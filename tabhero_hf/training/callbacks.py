@@ -1,0 +1,65 @@
+"""What is seen of a run while it goes, and how it ends early."""
+
+import signal
+from pathlib import Path
+
+import torch
+from torch.utils.data import Subset
+from transformers import TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from .curve import write_training_curve
+
+
+class TrainingCurve(TrainerCallback):
+    """Puts `training_curve.png` and `training_table.md` beside each checkpoint's weights, from the run's history."""
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            write_training_curve(Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
+
+
+class StopSignal(TrainerCallback):
+    """On SIGTERM saves a checkpoint after the step and stops, so that the run can be resumed from there."""
+
+    def __init__(self):
+        self.received = False
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self._previous = signal.signal(signal.SIGTERM, self._receive)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        signal.signal(signal.SIGTERM, self._previous)
+
+    def _receive(self, *_):
+        self.received = True
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self.received:
+            control.should_save = control.should_training_stop = True
+
+
+class GenerationMetrics(TrainerCallback):
+    """
+    Charts a few validation windows freely at every so many-th evaluation, and logs onset and note F1 as `eval_…`.
+
+    Token losses do not tell how a chart comes out that goes on from its own tokens.
+    """
+
+    def __init__(self, windows, samples: int, every: int):
+        # Windows from all over the set, the same each time.
+        indices = torch.linspace(0, len(windows) - 1, min(samples, len(windows))).long().unique().tolist()
+        self.windows, self.every, self.evaluations = Subset(windows, indices), every, 0
+        self.trainer = None
+
+    def on_evaluate(self, args, state, control, model=None, **kwargs):
+        from ..evaluation.windows import score_windows
+
+        self.evaluations += 1
+        if self.evaluations % self.every or not state.is_world_process_zero:
+            return
+        was_training = model.training
+        scores = score_windows(model.eval(), self.windows)
+        model.train(was_training)
+        names = ("onset_f1_50", "note_f1", "density")
+        self.trainer.log({f"eval_{name}": scores[name] for name in names})

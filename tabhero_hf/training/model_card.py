@@ -1,0 +1,103 @@
+"""A model's card, from what was measured: nothing in it is typed in by hand."""
+
+import json
+from pathlib import Path
+
+import torch
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from transformers.trainer import TRAINER_STATE_NAME
+
+from ..configuration_tabhero import TabHeroConfig
+from ..modeling_tabhero import TabHeroForConditionalGeneration
+from .curve import training_table
+
+TEMPLATE = Path(__file__).with_name("model_card_template.md")
+METRICS = {"onset_f1_50": "Onset F1 within 50 ms", "note_f1": "Note F1 within 50 ms"}
+
+
+def write_model_card(
+    folder: Path,
+    *,
+    model_id: str | None = None,
+    dataset: str | None = None,
+    report: Path | None = None,
+    license: str | None = None,
+) -> ModelCard:
+    """
+    Writes `README.md` into a model's folder.
+
+    Args:
+        folder: Where a run of `scripts/train.py` left model and `trainer_state.json`.
+        model_id: Its name on the Hub; the folder's when unset.
+        dataset: What it was trained on.
+        report: `report.json` of `scripts/evaluate.py`, where it was evaluated on songs; beside it lies `report.md`.
+        license: Of the weights: an identifier of the Hub, such as `mit`.
+    """
+    folder = Path(folder)
+    state = json.loads((folder / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+    config = TabHeroConfig.from_pretrained(folder)
+    data = ModelCardData(
+        license=license,
+        library_name="transformers",
+        pipeline_tag="automatic-speech-recognition",
+        tags=["tabhero", "clone-hero", "music", "audio-to-chart"],
+        datasets=[dataset] if dataset and "/" in dataset and not Path(dataset).exists() else None,
+        model_name=model_id or folder.name,
+        eval_results=_eval_results(report) if report else None,
+    )
+    card = ModelCard.from_template(
+        data,
+        template_path=str(TEMPLATE),
+        name=(model_id or folder.name).rsplit("/", 1)[-1],
+        model_id=model_id or str(folder),
+        facts=_facts(config),
+        results=report.with_suffix(".md").read_text(encoding="utf-8") if report else "Not evaluated on songs yet.",
+        training=_training(state, dataset),
+    )
+    card.save(folder / "README.md")
+    return card
+
+
+def _facts(config: TabHeroConfig) -> dict[str, str]:
+    with torch.device("meta"):
+        parameters = TabHeroForConditionalGeneration(config).num_parameters()
+    heads = f"{config.num_attention_heads} heads"
+    return {
+        "Parameters": f"{parameters / 1e6:.1f} million",
+        "Encoder": f"width {config.encoder_hidden_size}, {config.downsample_factor} mel frames to a position, "
+        f"{config.encoder_layers} self-attention layers",
+        "Decoder": f"width {config.hidden_size}, {config.num_hidden_layers} layers, {heads}",
+        "Pointers": ", ".join(
+            name for name, on in (("onset", config.onset_pointer), ("fret", config.fret_pointer)) if on
+        )
+        or "none",
+    }
+
+
+def _training(state: dict, dataset: str | None) -> str:
+    steps = f"{state['global_step']} steps, {state['epoch']:.2g} epochs"
+    text = f"{steps}, on {dataset}." if dataset else f"{steps}."
+    table = training_table(state["log_history"])
+    if table.count("\n") <= 2:
+        return text
+    return f"{text} Evaluations on its validation windows, losses a token:\n\n{table}"
+
+
+def _eval_results(report: Path) -> list[EvalResult]:
+    """The results of `model` as the Hub shows them beside a card."""
+    results = []
+    for group in json.loads(report.read_text(encoding="utf-8"))["summary"]:
+        if group["system"] != "model":
+            continue
+        for name, label in METRICS.items():
+            results.append(
+                EvalResult(
+                    task_type="audio-to-chart",
+                    dataset_type="songs",
+                    dataset_name=f"{group['songs']} songs, {group['difficulty']} {group['instrument']}",
+                    metric_type=name,
+                    metric_name=label,
+                    metric_value=round(group[name]["mean"], 3),
+                )
+            )
+    return results

@@ -1,0 +1,176 @@
+"""A training run from its arguments: model, data, Trainer, and what is left when it ends."""
+
+import os
+from pathlib import Path
+
+import torch
+from datasets import Dataset, DatasetDict, load_dataset
+from torch.utils.data import Subset
+from transformers import EarlyStoppingCallback, GenerationConfig, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from ..configuration_tabhero import TabHeroConfig
+from ..data.collator import BackgroundNoise, RandomEqualizer, SpecAugment, TabHeroCollator
+from ..data.windows import ChartWindows
+from ..feature_extraction_tabhero import TabHeroFeatureExtractor
+from ..modeling_tabhero import TabHeroForConditionalGeneration
+from ..processing_tabhero import TabHeroProcessor
+from ..tokenization_tabhero import TabHeroTokenizer
+from .arguments import DataArguments, ModelArguments, TabHeroTrainingArguments
+from .callbacks import GenerationMetrics, StopSignal, TrainingCurve
+from .trainer import TabHeroTrainer
+
+
+def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTrainingArguments) -> TabHeroTrainer:
+    """
+    Trains a model and writes it, with its processor, to `args.output_dir`.
+
+    A run that finds checkpoints of its own there goes on from the last one only with `--resume_from_checkpoint`.
+
+    Raises:
+        ValueError: a dataset that is not there, has an empty split or other features than the model, checkpoints of
+            another run in the folder, or arguments that contradict each other. The message says what to do.
+    """
+    set_seed(args.seed)
+    checkpoint = _checkpoint_to_resume(args)
+    processor = _processor(model_args)
+    splits = load_splits(data_args)
+    train_windows = _windows(
+        splits["train"], processor, data_args, random_start=data_args.random_start, seed=args.seed
+    )
+    eval_windows = None
+    if args.eval_strategy != "no":
+        eval_windows = _windows(splits["validation"], processor, data_args)
+    model = _model(model_args, args)
+    callbacks = [StopSignal(), TrainingCurve()]
+    if args.early_stopping_patience:
+        callbacks.append(EarlyStoppingCallback(args.early_stopping_patience))
+    generation = None
+    if eval_windows is not None and data_args.generation_every:
+        generation = GenerationMetrics(eval_windows, data_args.generation_samples, data_args.generation_every)
+        callbacks.append(generation)
+    trainer = TabHeroTrainer(
+        model=model,
+        args=args,
+        train_dataset=_first(train_windows, data_args.max_train_samples),
+        eval_dataset=eval_windows if eval_windows is None else _first(eval_windows, data_args.max_eval_samples),
+        data_collator=TabHeroCollator(
+            augment=_augmentations(data_args), fret_corruption=data_args.fret_corruption, seed=args.seed
+        ),
+        processing_class=processor,
+        callbacks=callbacks,
+    )
+    if generation is not None:
+        generation.trainer = trainer
+    trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.save_model()
+    if trainer.is_world_process_zero():
+        trainer.save_state()
+    return trainer
+
+
+def load_splits(data_args: DataArguments) -> DatasetDict:
+    """The splits `train` and `validation` of a prepared dataset.
+
+    Raises:
+        ValueError: it cannot be loaded, or one of them is missing or empty.
+    """
+    if data_args.dataset is None:
+        raise ValueError("say which dataset to train on: --dataset FOLDER or --dataset ORG/NAME")
+    try:
+        splits = load_dataset(data_args.dataset, revision=data_args.dataset_revision)
+    except (FileNotFoundError, OSError, ValueError) as error:
+        raise ValueError(f"the dataset {data_args.dataset!r} cannot be loaded: {error}") from error
+    for name in ("train", "validation"):
+        if name not in splits or not len(splits[name]):
+            raise ValueError(f"the dataset {data_args.dataset!r} has no {name} split, or an empty one")
+    return splits
+
+
+def _windows(rows: Dataset, processor: TabHeroProcessor, data_args: DataArguments, **options) -> ChartWindows:
+    return ChartWindows(
+        rows,
+        processor.feature_extractor,
+        difficulties=data_args.difficulties,
+        instruments=data_args.instruments,
+        min_frames=data_args.min_frames,
+        **options,
+    )
+
+
+def _first(windows: ChartWindows, count: int | None):
+    return windows if count is None or count >= len(windows) else WindowSubset(windows, range(count))
+
+
+class WindowSubset(Subset):
+    """Some of the windows, with what samplers ask of all."""
+
+    @property
+    def lengths(self) -> list[int]:
+        return [self.dataset.lengths[index] for index in self.indices]
+
+    def set_epoch(self, epoch: int):
+        self.dataset.set_epoch(epoch)
+
+
+def _augmentations(data_args: DataArguments) -> list:
+    augmentations = []
+    if data_args.noise_probability:
+        augmentations.append(BackgroundNoise(probability=data_args.noise_probability))
+    if data_args.equalizer:
+        augmentations.append(RandomEqualizer())
+    if data_args.spec_augment:
+        augmentations.append(SpecAugment())
+    return augmentations
+
+
+def _processor(model_args: ModelArguments) -> TabHeroProcessor:
+    if model_args.model_name_or_path:
+        return TabHeroProcessor.from_pretrained(model_args.model_name_or_path)
+    return TabHeroProcessor(TabHeroFeatureExtractor(), TabHeroTokenizer())
+
+
+def _model(model_args: ModelArguments, args: TabHeroTrainingArguments) -> TabHeroForConditionalGeneration:
+    options = {"attn_implementation": model_args.attn_implementation} if model_args.attn_implementation else {}
+    if model_args.model_name_or_path:
+        model = TabHeroForConditionalGeneration.from_pretrained(
+            model_args.model_name_or_path, dtype=torch.float32, **options
+        )
+    else:
+        config = TabHeroConfig.from_size(
+            model_args.size,
+            encoder_layers=model_args.encoder_layers,
+            onset_pointer=model_args.onset_pointer,
+            fret_pointer=model_args.fret_pointer,
+        )
+        model = TabHeroForConditionalGeneration._from_config(config, **options)
+    model.config.listening_loss_weight = model_args.listening_loss_weight
+    tokenizer = TabHeroTokenizer()
+    model.generation_config = GenerationConfig(
+        max_new_tokens=2048,
+        decoder_start_token_id=tokenizer.bos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return model
+
+
+def _checkpoint_to_resume(args: TabHeroTrainingArguments) -> str | None:
+    """The checkpoint that `--resume_from_checkpoint` means: a folder, or with `true` the last one of this run."""
+    last = get_last_checkpoint(args.output_dir) if os.path.isdir(args.output_dir) else None
+    wanted = args.resume_from_checkpoint
+    if wanted in (None, "", "false", "False"):
+        if last is not None:
+            raise ValueError(
+                f"{args.output_dir} holds checkpoints of a run: go on with --resume_from_checkpoint true, or choose "
+                "another --output_dir"
+            )
+        return None
+    if wanted in ("true", "True", True):
+        if last is None:
+            raise ValueError(f"{args.output_dir} holds no checkpoint to resume from")
+        wanted = last
+    if not (Path(wanted) / "trainer_state.json").is_file():
+        raise ValueError(f"{wanted} is no checkpoint: it has no trainer_state.json")
+    return str(wanted)

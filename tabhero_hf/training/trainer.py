@@ -1,0 +1,166 @@
+"""The Trainer: what Tab Hero needs beside what transformers' does."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import Trainer
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_pt_utils import get_length_grouped_indices, get_parameter_names
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalPrediction, rotate_checkpoints
+
+from ..data.collator import TabHeroCollator
+from ..tokenization_tabhero import LAYOUT
+
+SLOTS = {"time": LAYOUT.time, "fret": LAYOUT.fret, "modifier": LAYOUT.modifier, "duration": LAYOUT.duration}
+CONDITIONS = ("difficulty_ids", "instrument_ids")
+UNFINISHED = "unfinished-checkpoint"
+
+
+class LengthSampler(torch.utils.data.Sampler):
+    """
+    Indices in an order drawn from seed and epoch alone, so that a resumed run goes on in the same one; with `lengths`,
+    each run of `batch_size` indices has similar ones.
+    """
+
+    def __init__(self, dataset, batch_size: int, seed: int, lengths: list[int] | None):
+        self.dataset, self.batch_size, self.seed, self.lengths = dataset, batch_size, seed, lengths
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int):
+        """Draws another order from now on, and other windows where the dataset draws them."""
+        self.epoch = epoch
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(hash((self.seed, self.epoch)) % 2**63)
+        if self.lengths is None:
+            yield from torch.randperm(len(self.dataset), generator=generator).tolist()
+        else:
+            yield from get_length_grouped_indices(self.lengths, self.batch_size, generator=generator)
+
+
+class TabHeroTrainer(Trainer):
+    """
+    A [`~transformers.Trainer`] of [`TabHeroForConditionalGeneration`].
+
+    - Batches hold windows of similar many notes (`length_grouping`), for datasets with `lengths`.
+    - Evaluation is without augmentation and tells loss and accuracy of each of a note's four slots.
+    - Weight decay leaves norms, biases and embeddings out.
+    - A checkpoint gets its name when all of it is written.
+    - A loss that is not finite stops the run.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, compute_metrics=slot_metrics, **kwargs)
+        self.label_smoother = None  # `compute_loss` smooths: the Trainer's way drops the encoder's losses
+
+    def _get_train_sampler(self, train_dataset=None):
+        args = self.args
+        batch_size = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        seed = args.seed if args.data_seed is None else args.data_seed
+        lengths = getattr(self.train_dataset, "lengths", None) if args.length_grouping else None
+        return LengthSampler(self.train_dataset, batch_size, seed, lengths)
+
+    def get_eval_dataloader(self, eval_dataset=None):
+        training_collator, self.data_collator = self.data_collator, TabHeroCollator()  # without augmentation
+        try:
+            return super().get_eval_dataloader(eval_dataset)
+        finally:
+            self.data_collator = training_collator
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        names = get_parameter_names(model, [nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.Embedding])
+        return [name for name in names if not name.endswith("bias")]
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        args = self.args
+        if model.training and args.condition_dropout and torch.rand(()).item() < args.condition_dropout:
+            inputs = {name: value for name, value in inputs.items() if name not in CONDITIONS}
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if model.training and args.label_smoothing_factor:
+            smooth = _smoothing_loss(outputs.logits, inputs["labels"], num_items_in_batch)
+            if args.average_tokens_across_devices and num_items_in_batch is not None:
+                smooth = smooth * self.accelerator.num_processes
+            loss = loss + args.label_smoothing_factor * smooth
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {loss.item()} after step {self.state.global_step}: go on from the last checkpoint with "
+                "a lower learning rate, or without bf16"
+            )
+        return (loss, outputs) if return_outputs else loss
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        """Loss, `(batch, length, 2)` with loss and correctness of each token, and labels: no logits are gathered."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            outputs = model(**inputs)
+        loss = outputs.loss.detach()
+        if prediction_loss_only:
+            return loss, None, None
+        labels, logits = inputs["labels"], outputs.logits.float()
+        losses = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
+        return loss, torch.stack([losses, (logits.argmax(-1) == labels).float()], dim=-1), labels
+
+    def _save_checkpoint(self, model, trial):
+        # Written under another name and then moved: a folder called checkpoint-N is whole, whenever the run is killed.
+        runs = Path(self._get_output_dir(trial=trial))
+        name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        best = f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}"
+        self._unfinished = runs / UNFINISHED
+        try:
+            if self.args.should_save:
+                shutil.rmtree(self._unfinished, ignore_errors=True)
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.state.best_global_step:
+                self.state.best_model_checkpoint = str(runs / best)
+            if self.args.should_save:
+                self.state.save_to_json(str(self._unfinished / name / TRAINER_STATE_NAME))
+                shutil.rmtree(runs / name, ignore_errors=True)
+                (self._unfinished / name).rename(runs / name)
+                rotate_checkpoints(
+                    output_dir=str(runs),
+                    save_total_limit=self.args.save_total_limit,
+                    best_model_checkpoint=self.state.best_model_checkpoint,
+                    use_mtime=True,
+                )
+        finally:
+            if self.args.should_save:
+                shutil.rmtree(self._unfinished, ignore_errors=True)
+            self._unfinished = None
+        self.accelerator.wait_for_everyone()
+
+    _unfinished: Path | None = None
+
+    def _get_output_dir(self, trial):
+        return str(self._unfinished) if self._unfinished else super()._get_output_dir(trial)
+
+
+def _smoothing_loss(logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch) -> torch.Tensor:
+    """What uniform targets cost more than the labels, for each target token."""
+    valid = labels != -100
+    log_probabilities = F.log_softmax(logits.float()[valid], dim=-1)
+    right = log_probabilities.gather(1, labels[valid][:, None]).sum()
+    count = valid.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
+    return (right - log_probabilities.mean(dim=-1).sum()) / count
+
+
+def slot_metrics(prediction: EvalPrediction) -> dict[str, float]:
+    """Loss and accuracy over all tokens and over those of each slot of a note, from `prediction_step`'s output."""
+    labels, (losses, correct) = prediction.label_ids, np.moveaxis(prediction.predictions, -1, 0)
+    metrics = {}
+    for name, tokens in {"token": range(LAYOUT.duration.stop), **SLOTS}.items():
+        among = (labels >= tokens.start) & (labels < tokens.stop)
+        if among.any():
+            metrics[f"{name}_loss"] = float(losses[among].mean())
+            metrics[f"{name}_accuracy"] = float(correct[among].mean())
+    return metrics

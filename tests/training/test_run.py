@@ -1,0 +1,182 @@
+"""Runs of the training script, as a user starts, kills and resumes them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tabhero_hf import TabHeroForConditionalGeneration
+from tabhero_hf.training.arguments import parse_arguments
+from tabhero_hf.training.run import train
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
+
+
+@pytest.fixture
+def flags(dataset, small_model, tmp_path):
+    """A run of 8 steps that saves and evaluates at every second one."""
+    values = {
+        "dataset": dataset,
+        "model_name_or_path": small_model,
+        "output_dir": tmp_path / "run",
+        "max_steps": 8,
+        "per_device_train_batch_size": 4,
+        "logging_steps": 1,
+        "save_steps": 2,
+        "eval_steps": 2,
+        "generation_every": 0,
+        "min_frames": 10,
+        "bf16": False,
+        "use_cpu": True,
+        "disable_tqdm": True,
+    }
+    return lambda **changed: [f"--{name}={value}" for name, value in {**values, **changed}.items()]
+
+
+def run(flags, launcher=(sys.executable,)):
+    return subprocess.run([*launcher, SCRIPT, *flags], capture_output=True, text=True)
+
+
+def history(folder):
+    return json.loads((Path(folder) / "trainer_state.json").read_text())["log_history"]
+
+
+def losses(folder):
+    return [entry["loss"] for entry in history(folder) if "loss" in entry]
+
+
+def test_a_run_leaves_a_model_its_best_and_last_checkpoints_and_what_happened(flags, tmp_path):
+    trainer = train(*parse_arguments(flags(generation_every=2, generation_samples=2)))
+    folder = tmp_path / "run"
+    kept = {path.name for path in folder.glob("*checkpoint*")}
+    assert "checkpoint-8" in kept and len(kept) <= 3
+    assert (
+        Path(trainer.state.best_model_checkpoint).name in kept and Path(trainer.state.best_model_checkpoint).is_dir()
+    )
+    assert TabHeroForConditionalGeneration.from_pretrained(folder).config.hidden_size == 32
+    assert (folder / "processor_config.json").is_file() or (folder / "preprocessor_config.json").is_file()
+    table = (folder / "checkpoint-8" / "training_table.md").read_text()
+    assert "fret" in table.splitlines()[0] and "onset F1@50" in table.splitlines()[0]
+    assert len(table.splitlines()) == 6
+    assert (folder / "checkpoint-8" / "training_curve.png").read_bytes().startswith(b"\x89PNG")
+    evaluation = next(entry for entry in history(folder) if "eval_fret_accuracy" in entry)
+    assert {"eval_time_loss", "eval_modifier_loss", "eval_duration_loss", "eval_token_accuracy"} <= evaluation.keys()
+
+
+def test_decay_leaves_norms_biases_and_embeddings_out(flags):
+    trainer = train(*parse_arguments(flags(max_steps=1, save_strategy="no", load_best_model_at_end=False)))
+    decayed = set(trainer.get_decay_parameter_names(trainer.model))
+    assert "model.decoder.layers.0.self_attn.q_proj.weight" in decayed
+    assert not {name for name in decayed if "norm" in name or "embed" in name or name.endswith("bias")}
+
+
+@pytest.mark.parametrize("step", [2, 4, 6])
+def test_a_killed_run_goes_on_bit_for_bit(flags, tmp_path, step):
+    whole = flags(output_dir=tmp_path / "whole", condition_dropout=0.3, label_smoothing_factor=0.1)
+    killed = flags(output_dir=tmp_path / "killed", condition_dropout=0.3, label_smoothing_factor=0.1)
+    train(*parse_arguments(whole))
+    process = subprocess.Popen([sys.executable, SCRIPT, *killed], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "killed" / f"checkpoint-{step}").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    train(*parse_arguments([*killed, "--resume_from_checkpoint=true"]))
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed")]
+    assert all((weights[0][name] == weights[1][name]).all() for name in weights[0])
+
+
+def first_step(folder):
+    entry = next(entry for entry in history(folder) if "loss" in entry)
+    return entry["loss"], entry["grad_norm"], entry["epoch"]  # the last shows that two processes were two
+
+
+def test_how_a_batch_is_split_does_not_change_loss_and_gradient(flags, tmp_path):
+    # Frets are corrupted by the draw of a whole batch, so not here.
+    def of(name, **changed):
+        return flags(output_dir=tmp_path / name, max_steps=1, fret_corruption=0, eval_strategy="no",
+                     load_best_model_at_end=False, save_strategy="no", **changed)  # fmt: skip
+
+    train(*parse_arguments(of("one", per_device_train_batch_size=8)))
+    train(*parse_arguments(of("accumulated", per_device_train_batch_size=4, gradient_accumulation_steps=2)))
+    config = SCRIPT.parent / "configs" / "accelerate" / "two_cpu_processes.yaml"
+    launcher = (sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config))
+    done = run([*of("two", per_device_train_batch_size=4)], launcher)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for name in ("accumulated", "two"):
+        assert first_step(tmp_path / name) == pytest.approx(first_step(tmp_path / "one"), rel=1e-5)
+
+
+def test_sigterm_saves_and_says_how_to_go_on(flags, tmp_path):
+    endless = flags(max_steps=100_000, save_steps=100_000, eval_strategy="no", load_best_model_at_end=False)
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, *endless], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    for line in process.stdout:
+        if "'loss'" in line:
+            process.send_signal(signal.SIGTERM)
+            break
+    output = process.stdout.read()
+    assert process.wait() == 0
+    assert "--resume_from_checkpoint true" in output
+    assert len(list((tmp_path / "run").glob("checkpoint-*"))) == 1
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(flags, tmp_path, monkeypatch):
+    from tabhero_hf.training.trainer import TabHeroTrainer
+
+    saved = TabHeroTrainer._save_rng_state
+
+    def full(self, folder):
+        if self.state.global_step == 4:
+            raise OSError(28, os.strerror(28))
+        saved(self, folder)
+
+    monkeypatch.setattr(TabHeroTrainer, "_save_rng_state", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(*parse_arguments(flags()))
+    assert [path.name for path in (tmp_path / "run").iterdir() if path.is_dir()] == ["checkpoint-2"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"dataset": "/nowhere"}, "cannot be loaded"),
+        ({"difficulties": 1}, "none of the"),
+        ({"resume_from_checkpoint": "true"}, "no checkpoint to resume from"),
+        ({"resume_from_checkpoint": "/nowhere"}, "is no checkpoint"),
+        ({"size": "huge", "model_name_or_path": ""}, "unknown size 'huge'"),
+    ],
+)
+def test_bad_input_is_one_clear_error(flags, changed, reason):
+    with pytest.raises(ValueError, match=reason):
+        train(*parse_arguments(flags(**changed)))
+
+
+def test_a_run_is_not_started_over_another(flags, tmp_path):
+    train(*parse_arguments(flags(max_steps=2)))
+    with pytest.raises(ValueError, match="go on with --resume_from_checkpoint true"):
+        train(*parse_arguments(flags()))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(flags):
+    with pytest.raises(FloatingPointError, match="the loss is nan after step"):
+        train(*parse_arguments(flags(learning_rate=1e30, max_grad_norm=1e30, warmup_steps=0)))
+
+
+def test_a_yaml_file_with_an_unknown_name_is_refused(tmp_path):
+    (tmp_path / "run.yaml").write_text("learning_rat: 1\n")
+    with pytest.raises(ValueError, match="run.yaml: no such arguments: learning_rat"):
+        parse_arguments([str(tmp_path / "run.yaml")])
+
+
+def test_flags_go_over_the_files_values():
+    path = SCRIPT.parent / "configs" / "small.yaml"
+    model, _, args = parse_arguments([str(path), "--learning_rate=1e-3"])
+    assert (model.size, args.learning_rate, args.adam_beta2, args.max_grad_norm) == ("small", 1e-3, 0.95, 1.0)
