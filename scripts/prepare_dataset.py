@@ -18,9 +18,8 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from transformers import HfArgumentParser
 
+from tabhero_hf.data.engines import DaskEngine, LocalEngine
 from tabhero_hf.data.preparation import (
-    DaskEngine,
-    LocalEngine,
     PreparationError,
     PreparationSettings,
     format_report,

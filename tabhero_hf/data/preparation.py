@@ -16,7 +16,6 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from hashlib import blake2b
@@ -219,6 +218,7 @@ class Skipped:
 
 Result = Prepared | Skipped
 Task = tuple[Path, Path, PreparationSettings]
+"""The arguments of [`prepare_song`]."""
 Engine = Callable[[Sequence[Task]], Iterator[tuple[int, Result]]]
 """Calls [`prepare_song`] with each task and yields its number and result, in any order."""
 
@@ -540,7 +540,7 @@ def prepare_library(
     Args:
         songs: The folder.
         out: Folder of the dataset; made if it is missing.
-        engine: [`LocalEngine`] or [`DaskEngine`]; without one, songs are prepared one by one in this process.
+        engine: Of [`~tabhero_hf.data.engines`]; without one, songs are prepared one by one in this process.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -583,6 +583,11 @@ def prepare_library(
     with replacing(out / REPORT) as building:
         building.write_text(json.dumps(report, indent=2) + "\n")
     return report
+
+
+def _one_by_one(tasks: Sequence[Task]) -> Iterator[tuple[int, Result]]:
+    for number, task in enumerate(tasks):
+        yield number, prepare_song(*task)
 
 
 def _stage_name(name: str, path: Path, settings: PreparationSettings) -> str:
@@ -752,117 +757,3 @@ def format_report(report: dict) -> str:
             lines.append(f"{title}: {len(entries)}")
             lines += [f"  {', '.join(filter(None, (e['path'], e.get('chart'))))}: {e['reason']}" for e in entries]
     return "\n".join(lines)
-
-
-# Engines
-
-
-def _check_workers(workers: int | None) -> None:
-    if workers is not None and workers < 1:
-        raise PreparationError(f"at least 1 worker is needed, not {workers}")
-
-
-def _one_by_one(tasks: Sequence[Task]) -> Iterator[tuple[int, Result]]:
-    for number, task in enumerate(tasks):
-        yield number, prepare_song(*task)
-
-
-@dataclass(frozen=True)
-class LocalEngine:
-    """
-    Prepares songs in new processes of this machine: a script has to use it under `if __name__ == "__main__":`.
-
-    Args:
-        workers: How many; else one a processor.
-
-    Raises:
-        PreparationError: No workers, or one died.
-    """
-
-    workers: int | None = None
-
-    def __post_init__(self):
-        _check_workers(self.workers)
-
-    def __call__(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Result]]:
-        from concurrent.futures import ProcessPoolExecutor, as_completed
-        from multiprocessing import get_context
-
-        workers = min(self.workers or os.cpu_count() or 1, len(tasks))
-        if not workers:
-            return
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_with_parent) as pool:
-            numbers = {pool.submit(prepare_song, *task): number for number, task in enumerate(tasks)}
-            try:
-                for future in as_completed(numbers):
-                    yield numbers[future], future.result()
-            except BrokenProcessPool as error:
-                raise PreparationError(
-                    "a worker process died, perhaps for want of memory; run again, with fewer workers, to go on"
-                ) from error
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """Ends this worker when the process that started it is gone, however that came about: it would wait forever."""
-    from multiprocessing import parent_process
-    from threading import Thread
-
-    def wait():
-        parent_process().join()
-        os._exit(1)
-
-    Thread(target=wait, daemon=True).start()
-
-
-@dataclass(frozen=True)
-class DaskEngine:
-    """
-    Prepares songs on a [Dask](https://distributed.dask.org) cluster. Songs of workers that are lost go to others.
-
-    All machines need this package, and songs and output under the same absolute paths.
-
-    Args:
-        scheduler: Address of the cluster, such as `tcp://host:8786`; else a cluster of this machine's own is started.
-        workers: Processes of that one; else one a processor.
-
-    Raises:
-        PreparationError: No workers, Dask is not installed, or the scheduler cannot be reached.
-    """
-
-    scheduler: str | None = None
-    workers: int | None = None
-
-    def __post_init__(self):
-        _check_workers(self.workers)
-
-    def __call__(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Result]]:
-        if not tasks:
-            return
-        try:
-            from distributed import Client, KilledWorker, LocalCluster, as_completed
-        except ImportError:
-            raise PreparationError("the dask engine needs: pip install tabhero-hf[dask]") from None
-        from contextlib import ExitStack
-
-        with ExitStack() as stack:
-            address = self.scheduler
-            if address is None:
-                address = stack.enter_context(
-                    LocalCluster(n_workers=self.workers, threads_per_worker=1, dashboard_address=None)
-                )
-            try:
-                client = stack.enter_context(Client(address))
-            except (OSError, TimeoutError, ValueError) as error:
-                raise PreparationError(f"no Dask scheduler at {address} ({error})") from error
-            # A result depends on the files, not on the arguments alone: never reuse an earlier one.
-            futures = client.map(prepare_song, *zip(*tasks), pure=False)
-            numbers = {future.key: number for number, future in enumerate(futures)}
-            for future in as_completed(futures):
-                try:
-                    result = future.result()
-                except KilledWorker:
-                    result = Skipped("every worker that tried it died, perhaps for want of memory", settled=False)
-                yield numbers[future.key], result
-                future.release()

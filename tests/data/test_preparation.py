@@ -18,10 +18,9 @@ from made_songs import made_chart, made_song, made_track
 
 from tabhero_hf.charts import Chart, Difficulty, Instrument, Note, TempoMap, Track, read_song, write_song
 from tabhero_hf.data import preparation
+from tabhero_hf.data.engines import DaskEngine, LocalEngine
 from tabhero_hf.data.preparation import (
     METADATA_KEY,
-    DaskEngine,
-    LocalEngine,
     PreparationError,
     PreparationSettings,
     feature_extractor,
