@@ -43,14 +43,14 @@ class Arguments:
     windows: int = dataclasses.field(default=8000, metadata={"help": "Windows to train on."})
     held_out_windows: int = dataclasses.field(default=250, metadata={"help": "Windows to measure on."})
     seconds: float = dataclasses.field(default=8.0, metadata={"help": "Length of a window."})
-    listening_steps: int = dataclasses.field(default=2000, metadata={"help": "Optimiser steps of the encoder alone."})
-    max_steps: int = dataclasses.field(default=1500, metadata={"help": "Optimiser steps of the whole model."})
+    listening_steps: int = dataclasses.field(default=4900, metadata={"help": "Optimiser steps of the encoder alone."})
+    max_steps: int = dataclasses.field(default=2200, metadata={"help": "Optimiser steps of the whole model."})
     batch_size: int = dataclasses.field(default=16, metadata={"help": "Windows in a step."})
-    learning_rate: float = dataclasses.field(default=1e-3, metadata={"help": "Highest learning rate of each stage."})
+    learning_rate: float = dataclasses.field(default=8e-4, metadata={"help": "Highest learning rate of each stage."})
     encoder_layers: int = dataclasses.field(default=4, metadata={"help": "Self-attention layers of the encoder."})
     num_hidden_layers: int = dataclasses.field(default=2, metadata={"help": "Layers of the decoder."})
     fret_corruption: float = dataclasses.field(
-        default=0.4, metadata={"help": "Share of frets that the decoder is shown wrongly, so that it listens."}
+        default=0.25, metadata={"help": "Share of frets that the decoder is shown wrongly, so that it listens."}
     )
     init_from: str | None = dataclasses.field(
         default=None, metadata={"help": "Model folder whose weights to start from, instead of random ones."}

@@ -240,7 +240,7 @@ def test_the_listening_loss_is_part_of_the_loss():
     model, inputs, labels = small_model(listening_loss_weight=0.5), window(100, 2), note_tokens(2)[:, 1:]
     with torch.no_grad():
         whole = model(**inputs, labels=labels).loss
-        encoded = model.model.encode(inputs["input_features"])
+        encoded = model.model.encode(**inputs)
         model.config.listening_loss_weight = 0.0
         tokens = model(**inputs, labels=labels).loss
     torch.testing.assert_close(whole, tokens + 0.5 * model.listening_loss(encoded, labels))

@@ -122,6 +122,10 @@ def parse_arguments(
         argv = [*_flags(Path(argv[0]), kinds), *argv[1:]]
     if not any(argument.split("=")[0] == "--bf16" for argument in argv):
         argv += ["--bf16", str(bf16_by_hardware())]
+    if not (torch.cuda.is_available() or torch.backends.mps.is_available()) and not any(
+        argument.split("=")[0] == "--use_cpu" for argument in argv
+    ):
+        argv += ["--use_cpu", "True"]
     return HfArgumentParser(kinds).parse_args_into_dataclasses(argv)
 
 

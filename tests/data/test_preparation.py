@@ -17,7 +17,7 @@ from datasets import load_dataset
 from made_songs import made_chart, made_song, made_track
 
 from tabhero_hf.charts import Chart, Difficulty, Instrument, Note, TempoMap, Track, read_song, write_song
-from tabhero_hf.data import preparation
+from tabhero_hf.data import engines, preparation
 from tabhero_hf.data.engines import DaskEngine, LocalEngine
 from tabhero_hf.data.preparation import (
     METADATA_KEY,
@@ -418,7 +418,7 @@ def test_two_workers_and_a_killed_run_give_the_same_bytes(tmp_path):
 
 
 def test_a_worker_that_dies_is_one_clear_error(songs, tmp_path, monkeypatch):
-    monkeypatch.setattr(preparation, "prepare_song", partial(os._exit, 9))
+    monkeypatch.setattr(engines, "prepare_song", partial(os._exit, 9))
     with pytest.raises(PreparationError, match="a worker process died"):
         list(LocalEngine(1)([()]))
 
