@@ -25,7 +25,7 @@ test: setup
 test-slow: setup
 	$(BIN)/python -m pytest -q -m slow
 
-# 200,000 broken files, about half an hour.
+# 200,000 broken files, some ten minutes.
 fuzz: setup
 	TABHERO_FUZZ_EXAMPLES=50000 $(BIN)/python -m pytest -q tests/charts/test_fuzz.py
 
