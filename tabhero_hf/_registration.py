@@ -7,16 +7,59 @@ looked up from. (Two steps, because the import may have begun with ours: then it
 """
 
 import importlib
-
-import wrapt
+import importlib.util
+import sys
+from collections.abc import Callable
+from types import ModuleType
 
 
 def register():
     """Registers what transformers has already imported now, and the rest when it is."""
-    for module, hook in _REGISTER.items():
-        wrapt.register_post_import_hook(hook, f"{__package__}.{module}")
+    hooks = {f"{__package__}.{module}": hook for module, hook in _REGISTER.items()}
     for trigger, modules in _TRIGGERS.items():
-        wrapt.register_post_import_hook(lambda _, modules=modules: _import(modules), trigger)
+        hooks[trigger] = lambda _, modules=modules: _import(modules)
+    sys.meta_path.insert(0, _PostImportFinder(hooks))
+    for name, hook in hooks.items():
+        if name in sys.modules:
+            hook(sys.modules[name])
+
+
+class _PostImportFinder:
+    """
+    Calls a function with a module once that has been imported (PEP 369's idea, by a finder of PEP 451).
+
+    The package wrapt does as much, but imports asyncio, which takes longer than all of our readers of charts.
+    """
+
+    def __init__(self, hooks: dict[str, Callable[[ModuleType], None]]):
+        self.hooks = hooks
+        self.searching: set[str] = set()
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in self.hooks or name in self.searching:
+            return None
+        self.searching.add(name)  # the search below comes by here again
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.searching.discard(name)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _HookedLoader(spec.loader, self.hooks[name])
+        return spec
+
+
+class _HookedLoader:
+    def __init__(self, loader, hook: Callable[[ModuleType], None]):
+        self.loader = loader
+        self.hook = hook
+
+    def __getattr__(self, name: str):
+        return getattr(self.loader, name)
+
+    def exec_module(self, module: ModuleType):
+        module.__spec__.loader = module.__loader__ = self.loader
+        self.loader.exec_module(module)
+        self.hook(module)
 
 
 def _import(modules: tuple[str, ...]):
