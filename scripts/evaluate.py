@@ -39,6 +39,7 @@ from tabhero_hf.evaluation.baselines import (
 from tabhero_hf.evaluation.metrics import score_chart
 from tabhero_hf.evaluation.report import markdown, write_report
 from tabhero_hf.tokenization_tabhero import Note
+from tabhero_hf.training.model_card import CARD, add_results
 
 Key = tuple[str, str]
 """Instrument and difficulty by name."""
@@ -56,6 +57,7 @@ class Arguments:
     other_audio: str | None = field(
         default=None, metadata={"help": "Audio of another song to let the model hear; else that of the next song."}
     )
+    model_card: bool = field(default=False, metadata={"help": "Put the results into the card in the model's folder."})
     output_dir: str = field(default="runs/evaluation", metadata={"help": "Folder of the report."})
     seed: int = field(default=0, metadata={"help": "Seed of chance levels and bootstrap."})
 
@@ -104,6 +106,8 @@ def main():
         for instrument in args.instruments
         for difficulty in args.difficulties
     ]
+    if args.model_card and not (args.model and (Path(args.model) / CARD).is_file()):
+        raise SystemExit(f"--model_card needs a --model folder with a {CARD}")
     songs = read_songs(args.songs, asked, args.max_seconds)
     tracks = [track for track in map(names, asked) if any(track in song.human for song in songs)]
     if not tracks:
@@ -129,6 +133,8 @@ def main():
     summary = write_report(args.output_dir, rows, facts, args.seed)
     print(markdown(rows, summary, facts))
     print(f"{args.output_dir}/report.md, report.json, report.png")
+    if args.model_card:
+        add_results(Path(args.model), Path(args.output_dir) / "report.json")
 
 
 def read_songs(

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import GenerationConfig, HfArgumentParser, Trainer, TrainingArguments, set_seed
+from transformers import HfArgumentParser, Trainer, TrainingArguments, set_seed
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -177,21 +177,14 @@ def save_final(
     model: TabHeroForConditionalGeneration, args: Arguments, folder: Path
 ) -> TabHeroForConditionalGeneration:
     """Writes the model folder with weights in half precision, and returns the model as it loads from there."""
-    tokenizer = TabHeroTokenizer()
-    model.generation_config = GenerationConfig(
-        max_new_tokens=512,
-        decoder_start_token_id=tokenizer.bos_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    model.generation_config.max_new_tokens = 512
     model.config.use_cache = True  # the Trainer turns it off
     model.half().save_pretrained(folder)
     # Half precision is for the file alone: unless told otherwise, the model computes in float32.
     model.float().config.dtype = "float32"
     model.config.save_pretrained(folder)
     extractor = TabHeroFeatureExtractor(max_frames=int(args.seconds * 22050 / 256), overlap_frames=172)
-    TabHeroProcessor(extractor, tokenizer).save_pretrained(folder)
+    TabHeroProcessor(extractor, TabHeroTokenizer()).save_pretrained(folder)
     return TabHeroForConditionalGeneration.from_pretrained(folder).eval()
 
 

@@ -69,6 +69,8 @@ class TabHeroConfig(PreTrainedConfig):
         listening_loss_weight (`float`, defaults to 0.0):
             Weight of the encoder's own losses, of onsets and of frets, beside the token loss; the training recipes
             set it to 1.
+        lane_loss_weight (`float`, defaults to 0.0):
+            Weight of a loss of single lanes, struck or not, beside that of `FRET` tokens.
         first_time_token_id (`int`, defaults to 3):
             Id of `TIME_0`.
         num_time_tokens (`int`, defaults to 501):
@@ -118,6 +120,7 @@ class TabHeroConfig(PreTrainedConfig):
     onset_pointer: bool = True
     fret_pointer: bool = True
     listening_loss_weight: float | int = 0.0
+    lane_loss_weight: float | int = 0.0
     first_time_token_id: int = 3
     num_time_tokens: int = 501
     num_fret_tokens: int = 127

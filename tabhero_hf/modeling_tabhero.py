@@ -5,6 +5,8 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain, combinations
 
 import torch
 from torch import nn
@@ -870,6 +872,14 @@ class TabHeroModel(TabHeroPreTrainedModel):
         )
 
 
+@lru_cache
+def lane_sets(num_fret_tokens: int) -> list[list[int]]:
+    """For each `FRET` token, which lanes it strikes: the non-empty subsets by size, then lexicographically."""
+    lanes = range(num_fret_tokens.bit_length())
+    subsets = chain.from_iterable(combinations(lanes, size) for size in range(1, len(lanes) + 1))
+    return [[int(lane in subset) for lane in lanes] for subset in subsets]
+
+
 def shift_tokens_right(labels: torch.Tensor, pad_token_id: int, decoder_start_token_id: int) -> torch.Tensor:
     """`labels` one position to the right behind the start token, with ignored labels (-100) as padding."""
     shifted = torch.cat([torch.full_like(labels[:, :1], decoder_start_token_id), labels[:, :-1]], dim=1)
@@ -934,7 +944,8 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         labels (`torch.LongTensor` of shape `(batch_size, target_sequence_length)`, *optional*):
             Targets aligned with the logits: the window's tokens without `<BOS>`, then `<EOS>`; -100 is ignored.
             `decoder_input_ids` are made from them when unset. The loss is the token loss plus
-            `listening_loss_weight` times the losses of the onset and fret heads, all for each target token.
+            `listening_loss_weight` times the losses of the onset and fret heads plus `lane_loss_weight` times that of
+            single lanes, all for each target token.
 
         Example:
 
@@ -990,6 +1001,9 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
                 vocab_size=self.config.vocab_size,
                 **kwargs,
             )
+            if self.config.lane_loss_weight:
+                lane_loss = self.lane_loss(logits, labels, kwargs.get("num_items_in_batch"))
+                loss = loss + self.config.lane_loss_weight * lane_loss
             if self.config.listening_loss_weight:
                 listening_loss = self.listening_loss(encoder_outputs, labels, kwargs.get("num_items_in_batch"))
                 loss = loss + self.config.listening_loss_weight * listening_loss
@@ -1009,6 +1023,22 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
     def _to_vocabulary(self, scores: torch.Tensor, tokens: range) -> torch.Tensor:
         """Scores of a group of tokens `(batch, length, tokens)` as `(batch, length, vocab_size)`, 0 for all others."""
         return F.pad(scores, (tokens.start, self.config.vocab_size - tokens.stop))
+
+    def lane_loss(
+        self, logits: torch.Tensor, labels: torch.LongTensor, num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """
+        Binary cross-entropy of each lane, struck or not, under the distribution over `FRET` tokens, summed over notes,
+        for each target token: a chord with one wrong lane costs less than one with all.
+        """
+        fret_tokens = self.config.fret_tokens
+        count = (labels != -100).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
+        lanes = torch.tensor(lane_sets(self.config.num_fret_tokens), device=logits.device, dtype=torch.float32)
+        is_fret = (labels >= fret_tokens.start) & (labels < fret_tokens.stop)
+        fret_logits = logits[is_fret][:, fret_tokens.start : fret_tokens.stop].float()
+        struck = (fret_logits.softmax(dim=-1) @ lanes).clamp(1e-6, 1 - 1e-6)
+        targets = lanes[labels[is_fret] - fret_tokens.start]
+        return -(targets * struck.log() + (1 - targets) * (1 - struck).log()).sum() / count
 
     def listening_loss(
         self,

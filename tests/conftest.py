@@ -20,6 +20,7 @@ os.environ |= {
     "HF_HUB_DISABLE_XET": "1",
     "HF_TOKEN": "local",
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+    "TRACKIO_DIR": str(Path(WORKPLACE.name) / "trackio"),
 }
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -16,7 +16,8 @@ from tabhero_hf import (
     TabHeroProcessor,
     TabHeroTokenizer,
 )
-from tabhero_hf.modeling_tabhero import TabHeroEncoderOutput
+from tabhero_hf.modeling_tabhero import TabHeroEncoderOutput, lane_sets
+from tabhero_hf.tokenization_tabhero import LANE_SETS
 
 
 def small_model(seed: int = 0, perturb: float = 0.05, **fields) -> TabHeroForConditionalGeneration:
@@ -234,6 +235,30 @@ def test_the_fret_loss_is_least_for_the_frets_of_the_labels():
     logits[0, :60, 0] = logits[0, 60:, 7] = 20.0
     right = model.listening_loss(heard(fret_logits=logits), labels)
     assert right < 0.01 < 1 < model.listening_loss(heard(fret_logits=logits.roll(1, dims=2)), labels)
+
+
+def test_the_model_knows_which_lanes_a_token_strikes():
+    assert [tuple(lane for lane in range(7) if struck[lane]) for struck in lane_sets(127)] == LANE_SETS
+
+
+def test_the_lane_loss_counts_lanes_that_are_wrong():
+    model, labels = small_model(), torch.tensor([[3 + 5, 504 + 7, 631, 639, 2]])  # green and red
+
+    def loss(fret: int) -> float:
+        logits = torch.zeros(1, 5, 740)
+        logits[0, 1, 504 + fret] = 30.0
+        return model.lane_loss(logits, labels).item()
+
+    assert loss(7) < 1e-3 < loss(8) == pytest.approx(loss(12)) == pytest.approx(2 * loss(0), rel=1e-2)
+    assert loss(8) == pytest.approx(2 * -math.log(1e-6) / 5, rel=1e-2)
+
+
+def test_the_lane_loss_is_part_of_the_loss():
+    model, inputs, labels = small_model(), window(100, 2), note_tokens(2)[:, 1:]
+    tokens = model(**inputs, labels=labels)
+    model.config.lane_loss_weight = 0.5
+    expected = tokens.loss + 0.5 * model.lane_loss(tokens.logits, labels)
+    torch.testing.assert_close(model(**inputs, labels=labels).loss, expected)
 
 
 def test_the_listening_loss_is_part_of_the_loss():

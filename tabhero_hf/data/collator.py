@@ -53,6 +53,17 @@ class RandomEqualizer:
 
 
 @dataclass
+class RandomGain:
+    """Adds one random number to all features: a louder or quieter passage than the song's mean."""
+
+    strength: float = 0.4  # standard deviation, in those of a song's features: some 4 dB
+
+    def __call__(self, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A louder or quieter copy of `features` `(frames, bands)`."""
+        return features + np.asarray(rng.normal(0, self.strength), dtype=features.dtype)
+
+
+@dataclass
 class BackgroundNoise:
     """
     Adds noise of one random spectrum to the mel power, below and around the music: cymbals, reverberation, hiss. What

@@ -1,5 +1,6 @@
 """
-A folder of songs to a dataset on disk: `data/<split>/<song_id>-<audio>.parquet`, and `report.json`.
+A folder of songs to a dataset on disk: `data/<split>/<song_id>-<audio>.parquet`, the settings of the features beside
+it, and `report.json`.
 
 Each song is prepared on its own, by [`prepare_song`], in whatever process and on whatever machine, into the hidden
 folder `.prepared`: Parquet files first, then one JSON file that says the song is finished. Files appear whole or not
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from transformers.utils import FEATURE_EXTRACTOR_NAME
 
 from ..audio.loading import AudioError, audio_duration, load_audio
 from ..charts.check import check
@@ -580,6 +582,8 @@ def prepare_library(
 
     report = _assemble(out, dict(zip(names, zip(stages, results))), settings)
     _tidy(staging, stages, results)
+    with replacing(out / FEATURE_EXTRACTOR_NAME) as building:
+        building.write_text(feature_extractor().to_json_string())
     with replacing(out / REPORT) as building:
         building.write_text(json.dumps(report, indent=2) + "\n")
     return report

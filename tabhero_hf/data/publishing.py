@@ -7,7 +7,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from transformers.utils import FEATURE_EXTRACTOR_NAME
+
 from ..charts.packed import replacing
+from ..feature_extraction_tabhero import TabHeroFeatureExtractor
 from .preparation import DATA, REPORT, PreparationError, feature_extractor
 from .schema import SPLITS
 from .statistics import PLOT, TABLE, ChartStatistics, format_statistics
@@ -138,7 +141,7 @@ def push(
             repo_id=repo_id,
             repo_type="dataset",
             folder_path=folder,
-            allow_patterns=[f"{DATA}/*/*.parquet", CARD, PLOT, TABLE, REPORT],
+            allow_patterns=[f"{DATA}/*/*.parquet", CARD, PLOT, TABLE, REPORT, FEATURE_EXTRACTOR_NAME],
             delete_patterns=f"{DATA}/*",
             commit_message="Upload dataset",
         )
@@ -147,6 +150,35 @@ def push(
     except (HfHubHTTPError, HFValidationError) as error:
         raise PreparationError(f"cannot be pushed to {repo_id} ({error})") from error
     return commit.commit_url
+
+
+def published_extractor(dataset: str, revision: str | None = None) -> TabHeroFeatureExtractor | None:
+    """
+    The feature extractor whose mels a dataset holds.
+
+    Args:
+        dataset: Folder, or name on the Hub.
+        revision: Branch, tag or commit on the Hub.
+
+    Returns:
+        `None` if the dataset does not say.
+
+    Raises:
+        OSError: The Hub cannot be reached, or has no such dataset.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    if Path(dataset).is_dir():
+        path = Path(dataset) / FEATURE_EXTRACTOR_NAME
+        if not path.is_file():
+            return None
+    else:
+        try:
+            path = hf_hub_download(dataset, FEATURE_EXTRACTOR_NAME, repo_type="dataset", revision=revision)
+        except EntryNotFoundError:
+            return None
+    return TabHeroFeatureExtractor.from_json_file(path)
 
 
 def _generated(report: dict, rows: Sequence[ChartStatistics]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -60,6 +61,8 @@ class ChartWindows(torch.utils.data.Dataset):
         min_frames: Rows with fewer frames, of which a song may have one at its end, are left out.
         random_start: For training: each reading starts the window somewhere else, up to half the way to its neighbours
             and within the song, and joins it from two rows. It is as long as the song's first. Drawn as `seed` is.
+        curriculum_epochs: For training, with random starts: windows grow from an eighth of their length in the first
+            epoch to all of it after so many.
         seed: Of all that is drawn.
 
     Raises:
@@ -76,10 +79,14 @@ class ChartWindows(torch.utils.data.Dataset):
         instruments: Collection[int] | None = None,
         min_frames: int = 1,
         random_start: bool = False,
+        curriculum_epochs: int = 0,
         seed: int = 0,
     ):
+        if curriculum_epochs and not random_start:
+            raise ValueError("`curriculum_epochs` needs `random_start`")
         self.extractor = extractor or TabHeroFeatureExtractor()
         self.random_start = random_start
+        self.curriculum_epochs = curriculum_epochs
         self.seed = seed
         self._tokenizer = TabHeroTokenizer()
         self._dataset = dataset.with_format("arrow")
@@ -117,7 +124,7 @@ class ChartWindows(torch.utils.data.Dataset):
         row = int(self._rows[index])
         rng = np.random.default_rng((self.seed, int(self._epoch), index % len(self)))
         if self.random_start:
-            item = self._joined_item(row, key, self._drawn_start(row, rng))
+            item = self._joined_item(row, key, *self._drawn_window(row, rng))
         else:
             window, notes = self._read(row, key)
             features = _mel(window, self.extractor)
@@ -173,20 +180,26 @@ class ChartWindows(torch.utils.data.Dataset):
         place = list(keys).index(key)
         return window, {name: charts.field(name)[place].values.to_numpy() for name in NOTE_COLUMNS}
 
-    def _drawn_start(self, row: int, rng: np.random.Generator) -> int:
-        """The frame at which a random window starts."""
+    def _drawn_window(self, row: int, rng: np.random.Generator) -> tuple[int, int]:
+        """The frame at which a random window starts, and its number of frames."""
         first = self._first_rows[row]
-        last_start = int(self._song_frames[row] - self._frames[first])
-        if last_start == 0:  # all of the song is one window
-            return 0
-        reach = int(self._starts[first + 1]) // 2
-        start = int(self._starts[row]) + int(rng.integers(-reach, reach, endpoint=True))
-        return min(max(start, 0), last_start)
+        frames = int(self._frames[first])
+        last_start = int(self._song_frames[row]) - frames
+        start = 0
+        if last_start:  # else all of the song is one window
+            reach = int(self._starts[first + 1]) // 2
+            start = int(self._starts[row]) + int(rng.integers(-reach, reach, endpoint=True))
+            start = min(max(start, 0), last_start)
+        if self._epoch < self.curriculum_epochs:
+            short = math.ceil(frames * (1 + 7 * int(self._epoch) / self.curriculum_epochs) / 8)
+            start += min(max(int(rng.integers(frames)) - short // 2, 0), frames - short)  # edges as often as the rest
+            frames = short
+        return start, frames
 
-    def _joined_item(self, row: int, key: ChartKey, start_frame: int) -> dict:
-        """The window of the row's song that starts at a frame and is as long as the song's first."""
+    def _joined_item(self, row: int, key: ChartKey, start_frame: int, frames: int) -> dict:
+        """The window of the row's song that starts at a frame."""
         seconds = self.extractor.frames_to_seconds
-        features = np.empty((self._frames[self._first_rows[row]], self.extractor.feature_size), dtype=np.float32)
+        features = np.empty((frames, self.extractor.feature_size), dtype=np.float32)
         while self._starts[row] > start_frame:
             row -= 1
         while self._starts[row] + self._frames[row] <= start_frame:

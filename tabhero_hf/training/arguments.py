@@ -25,6 +25,9 @@ class ModelArguments:
     listening_loss_weight: float = field(
         default=1.0, metadata={"help": "Weight of the losses of the encoder's own onsets and frets."}
     )
+    lane_loss_weight: float = field(
+        default=0.0, metadata={"help": "Weight of the loss of single lanes, struck or not."}
+    )
     attn_implementation: str | None = field(default=None, metadata={"help": "sdpa, eager, flash_attention_2 …"})
 
 
@@ -36,14 +39,20 @@ class DataArguments:
         default=None, metadata={"help": "Folder that scripts/prepare_dataset.py wrote, or dataset on the Hub."}
     )
     dataset_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of a Hub dataset."})
+    train_split_name: str = field(default="train", metadata={"help": "Split to train on."})
+    eval_split_name: str = field(default="validation", metadata={"help": "Split to evaluate on."})
     difficulties: list[int] | None = field(default=None, metadata={"help": "0 easy to 3 expert. All when unset."})
     instruments: list[int] | None = field(
         default=None, metadata={"help": "0 lead, 1 bass, 2 rhythm, 3 keys. All when unset."}
     )
     random_start: bool = field(default=True, metadata={"help": "Start training windows anywhere in the song."})
+    curriculum_epochs: int = field(
+        default=0, metadata={"help": "Windows grow from an eighth of their length to all of it over so many epochs."}
+    )
     min_frames: int = field(default=86, metadata={"help": "Shorter windows, at a song's end, are left out."})
     spec_augment: bool = field(default=True, metadata={"help": "Mask bands and stretches of time."})
     equalizer: bool = field(default=True, metadata={"help": "Add a random smooth curve over the bands."})
+    gain: bool = field(default=False, metadata={"help": "Make windows louder or quieter at random."})
     noise_probability: float = field(default=0.3, metadata={"help": "How often noise is added to a window."})
     fret_corruption: float = field(
         default=0.4, metadata={"help": "Share of frets that the decoder is shown wrongly, so that it listens."}
@@ -81,7 +90,9 @@ class TabHeroTrainingArguments(TrainingArguments):
     eval_steps: float | None = 500
     save_strategy: str = "steps"
     save_steps: float = 500
-    save_total_limit: int | None = 3
+    save_total_limit: int | None = field(
+        default=3, metadata={"help": "Checkpoints that are kept: the last, and beside it the best ones."}
+    )
     load_best_model_at_end: bool = True
     metric_for_best_model: str | None = "loss"
     greater_is_better: bool | None = False

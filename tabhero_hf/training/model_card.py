@@ -1,6 +1,7 @@
 """A model's card, from what was measured: nothing in it is typed in by hand."""
 
 import json
+import re
 from pathlib import Path
 
 import torch
@@ -12,16 +13,13 @@ from ..modeling_tabhero import TabHeroForConditionalGeneration
 from .curve import training_table
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
+CARD = "README.md"
+RESULTS = re.compile(r"(^## Results\n\n).*(\n\n## Training$)", re.MULTILINE | re.DOTALL)
 METRICS = {"onset_f1_50": "Onset F1 within 50 ms", "note_f1": "Note F1 within 50 ms"}
 
 
 def write_model_card(
-    folder: Path,
-    *,
-    model_id: str | None = None,
-    dataset: str | None = None,
-    report: Path | None = None,
-    license: str | None = None,
+    folder: Path, *, model_id: str | None = None, dataset: str | None = None, license: str | None = None
 ) -> ModelCard:
     """
     Writes `README.md` into a model's folder.
@@ -29,11 +27,11 @@ def write_model_card(
     Args:
         folder: Where a run of `scripts/train.py` left model and `trainer_state.json`.
         model_id: Its name on the Hub; the folder's when unset.
-        dataset: What it was trained on.
-        report: `report.json` of `scripts/evaluate.py`, where it was evaluated on songs; beside it lies `report.md`.
+        dataset: What it was trained on: a folder, or a name on the Hub.
         license: Of the weights: an identifier of the Hub, such as `mit`.
     """
     folder = Path(folder)
+    on_hub = dataset is not None and not Path(dataset).exists()
     state = json.loads((folder / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
     config = TabHeroConfig.from_pretrained(folder)
     data = ModelCardData(
@@ -41,9 +39,8 @@ def write_model_card(
         library_name="transformers",
         pipeline_tag="automatic-speech-recognition",
         tags=["tabhero", "clone-hero", "music", "audio-to-chart"],
-        datasets=[dataset] if dataset and "/" in dataset and not Path(dataset).exists() else None,
+        datasets=[dataset] if on_hub else None,
         model_name=model_id or folder.name,
-        eval_results=_eval_results(report) if report else None,
     )
     card = ModelCard.from_template(
         data,
@@ -51,10 +48,35 @@ def write_model_card(
         name=(model_id or folder.name).rsplit("/", 1)[-1],
         model_id=model_id or str(folder),
         facts=_facts(config),
-        results=report.with_suffix(".md").read_text(encoding="utf-8") if report else "Not evaluated on songs yet.",
-        training=_training(state, dataset),
+        training=_training(state, dataset if on_hub or dataset is None else Path(dataset).name),
     )
-    card.save(folder / "README.md")
+    card.save(folder / CARD)
+    return card
+
+
+def add_results(folder: Path, report: Path) -> ModelCard:
+    """
+    Puts the results of an evaluation into a model's card, in place of earlier ones.
+
+    Args:
+        folder: Of the model, with the card that [`write_model_card`] wrote.
+        report: `report.json` of `scripts/evaluate.py`; beside it lies `report.md`.
+
+    Raises:
+        ValueError: the folder has no card, or one without a section for results.
+    """
+    path = Path(folder) / CARD
+    if not path.is_file():
+        raise ValueError(f"{folder} has no {CARD} to put results into")
+    card = ModelCard.load(path)
+    tables = report.with_suffix(".md").read_text(encoding="utf-8").removeprefix("# Evaluation").strip()
+    tables = re.sub(r"^## ", "### ", tables, flags=re.MULTILINE)
+    text, found = RESULTS.subn(lambda match: f"{match[1]}{tables}{match[2]}", card.text)
+    if not found:
+        raise ValueError(f"{path} has no sections 'Results' and 'Training', one after the other")
+    card.text = text
+    card.data.eval_results = _eval_results(report)
+    card.save(path)
     return card
 
 

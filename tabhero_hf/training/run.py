@@ -6,11 +6,13 @@ from pathlib import Path
 import torch
 from datasets import Dataset, DatasetDict, load_dataset
 from torch.utils.data import Subset
-from transformers import EarlyStoppingCallback, GenerationConfig, set_seed
+from transformers import EarlyStoppingCallback, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..configuration_tabhero import TabHeroConfig
-from ..data.collator import BackgroundNoise, RandomEqualizer, SpecAugment, TabHeroCollator
+from ..data.collator import BackgroundNoise, RandomEqualizer, RandomGain, SpecAugment, TabHeroCollator
+from ..data.publishing import published_extractor
+from ..data.schema import FEATURE_FIELDS
 from ..data.windows import ChartWindows
 from ..feature_extraction_tabhero import TabHeroFeatureExtractor
 from ..modeling_tabhero import TabHeroForConditionalGeneration
@@ -19,6 +21,9 @@ from ..tokenization_tabhero import TabHeroTokenizer
 from .arguments import DataArguments, ModelArguments, TabHeroTrainingArguments
 from .callbacks import GenerationMetrics, StopSignal, TrainingCurve
 from .trainer import TabHeroTrainer
+
+MAX_NEW_TOKENS = 2048
+"""What a model writes for a window at most, unless it says so itself: 512 notes, about eleven a second."""
 
 
 def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTrainingArguments) -> TabHeroTrainer:
@@ -33,15 +38,21 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTra
     """
     set_seed(args.seed)
     checkpoint = _checkpoint_to_resume(args)
-    processor = _processor(model_args)
-    splits = load_splits(data_args)
+    splits = load_splits(data_args, evaluated=args.eval_strategy != "no")
+    processor = _processor(model_args, data_args)
+    model = _model(model_args, checkpoint)
+    _check_fit(model.config, processor)
     train_windows = _windows(
-        splits["train"], processor, data_args, random_start=data_args.random_start, seed=args.seed
+        splits[data_args.train_split_name],
+        processor,
+        data_args,
+        random_start=data_args.random_start,
+        curriculum_epochs=data_args.curriculum_epochs,
+        seed=args.seed,
     )
     eval_windows = None
     if args.eval_strategy != "no":
-        eval_windows = _windows(splits["validation"], processor, data_args)
-    model = _model(model_args, args)
+        eval_windows = _windows(splits[data_args.eval_split_name], processor, data_args)
     callbacks = [StopSignal(), TrainingCurve()]
     if args.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(args.early_stopping_patience))
@@ -59,18 +70,19 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTra
         ),
         processing_class=processor,
         callbacks=callbacks,
+        dataset_name=data_args.dataset,
     )
     if generation is not None:
         generation.trainer = trainer
     trainer.train(resume_from_checkpoint=checkpoint)
-    trainer.save_model()
-    if trainer.is_world_process_zero():
-        trainer.save_state()
+    trainer.save_state()
+    trainer.create_model_card()
+    trainer.save_model()  # and pushes with `args.push_to_hub`
     return trainer
 
 
-def load_splits(data_args: DataArguments) -> DatasetDict:
-    """The splits `train` and `validation` of a prepared dataset.
+def load_splits(data_args: DataArguments, evaluated: bool) -> DatasetDict:
+    """A prepared dataset with its split to train on, and the one to evaluate on if the model is `evaluated`.
 
     Raises:
         ValueError: it cannot be loaded, or one of them is missing or empty.
@@ -81,7 +93,7 @@ def load_splits(data_args: DataArguments) -> DatasetDict:
         splits = load_dataset(data_args.dataset, revision=data_args.dataset_revision)
     except (FileNotFoundError, OSError, ValueError) as error:
         raise ValueError(f"the dataset {data_args.dataset!r} cannot be loaded: {error}") from error
-    for name in ("train", "validation"):
+    for name in [data_args.train_split_name] + [data_args.eval_split_name] * evaluated:
         if name not in splits or not len(splits[name]):
             raise ValueError(f"the dataset {data_args.dataset!r} has no {name} split, or an empty one")
     return splits
@@ -119,18 +131,30 @@ def _augmentations(data_args: DataArguments) -> list:
         augmentations.append(BackgroundNoise(probability=data_args.noise_probability))
     if data_args.equalizer:
         augmentations.append(RandomEqualizer())
+    if data_args.gain:
+        augmentations.append(RandomGain())
     if data_args.spec_augment:
         augmentations.append(SpecAugment())
     return augmentations
 
 
-def _processor(model_args: ModelArguments) -> TabHeroProcessor:
-    if model_args.model_name_or_path:
-        return TabHeroProcessor.from_pretrained(model_args.model_name_or_path)
-    return TabHeroProcessor(TabHeroFeatureExtractor(), TabHeroTokenizer())
+def _processor(model_args: ModelArguments, data_args: DataArguments) -> TabHeroProcessor:
+    """The model's own processor, or for a new model one with the features of the dataset."""
+    prepared = published_extractor(data_args.dataset, data_args.dataset_revision)
+    if not model_args.model_name_or_path:
+        return TabHeroProcessor(prepared or TabHeroFeatureExtractor(), TabHeroTokenizer())
+    processor = TabHeroProcessor.from_pretrained(model_args.model_name_or_path)
+    for name in FEATURE_FIELDS if prepared else ():
+        values = [getattr(extractor, name) for extractor in (prepared, processor.feature_extractor)]
+        if values[0] != values[1]:
+            raise ValueError(
+                f"the dataset {data_args.dataset!r} was prepared with {name} {values[0]}, but "
+                f"{model_args.model_name_or_path} hears {values[1]}: prepare the songs again, or start another model"
+            )
+    return processor
 
 
-def _model(model_args: ModelArguments, args: TabHeroTrainingArguments) -> TabHeroForConditionalGeneration:
+def _model(model_args: ModelArguments, checkpoint: str | None) -> TabHeroForConditionalGeneration:
     options = {"attn_implementation": model_args.attn_implementation} if model_args.attn_implementation else {}
     if model_args.model_name_or_path:
         model = TabHeroForConditionalGeneration.from_pretrained(
@@ -145,15 +169,26 @@ def _model(model_args: ModelArguments, args: TabHeroTrainingArguments) -> TabHer
         )
         model = TabHeroForConditionalGeneration._from_config(config, **options)
     model.config.listening_loss_weight = model_args.listening_loss_weight
-    tokenizer = TabHeroTokenizer()
-    model.generation_config = GenerationConfig(
-        max_new_tokens=2048,
-        decoder_start_token_id=tokenizer.bos_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    model.config.lane_loss_weight = model_args.lane_loss_weight
+    model.generation_config.max_new_tokens = model.generation_config.max_new_tokens or MAX_NEW_TOKENS
+    if checkpoint:
+        saved = TabHeroConfig.from_pretrained(checkpoint)
+        for name in ("hidden_size", "num_hidden_layers", "encoder_layers", "onset_pointer", "fret_pointer"):
+            values = [getattr(config, name) for config in (saved, model.config)]
+            if values[0] != values[1]:
+                raise ValueError(f"{checkpoint} has {name} {values[0]}, but this run's model has {values[1]}")
     return model
+
+
+def _check_fit(config: TabHeroConfig, processor: TabHeroProcessor):
+    for what, has, needs in (
+        ("mel bands", config.num_mel_bins, processor.feature_extractor.feature_size),
+        ("token ids", config.vocab_size, len(processor.tokenizer)),
+        ("audio samples a second", config.sampling_rate, processor.feature_extractor.sampling_rate),
+        ("samples a mel frame", config.hop_length, processor.feature_extractor.hop_length),
+    ):
+        if has != needs:
+            raise ValueError(f"the model is for {has} {what}, but its processor makes {needs}")
 
 
 def _checkpoint_to_resume(args: TabHeroTrainingArguments) -> str | None:

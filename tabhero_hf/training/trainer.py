@@ -1,5 +1,6 @@
 """The Trainer: what Tab Hero needs beside what transformers' does."""
 
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,11 @@ from torch.nn import functional as F
 from transformers import Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_pt_utils import get_length_grouped_indices, get_parameter_names
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalPrediction, rotate_checkpoints
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalPrediction
 
 from ..data.collator import TabHeroCollator
 from ..tokenization_tabhero import LAYOUT
+from .model_card import write_model_card
 
 SLOTS = {"time": LAYOUT.time, "fret": LAYOUT.fret, "modifier": LAYOUT.modifier, "duration": LAYOUT.duration}
 CONDITIONS = ("difficulty_ids", "instrument_ids")
@@ -56,11 +58,14 @@ class TabHeroTrainer(Trainer):
     - Evaluation is without augmentation and tells loss and accuracy of each of a note's four slots.
     - Weight decay leaves norms, biases and embeddings out.
     - A checkpoint gets its name when all of it is written.
+    - Beside the last checkpoint, the best ones are kept.
     - A loss that is not finite stops the run.
+    - The model's card says what was measured, and what it was trained on: `dataset_name`, a folder or a Hub name.
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, dataset_name: str | None = None, **kwargs):
         super().__init__(*args, compute_metrics=slot_metrics, **kwargs)
+        self.dataset_name = dataset_name
         self.label_smoother = None  # `compute_loss` smooths: the Trainer's way drops the encoder's losses
 
     def _get_train_sampler(self, train_dataset=None):
@@ -127,12 +132,7 @@ class TabHeroTrainer(Trainer):
                 self.state.save_to_json(str(self._unfinished / name / TRAINER_STATE_NAME))
                 shutil.rmtree(runs / name, ignore_errors=True)
                 (self._unfinished / name).rename(runs / name)
-                rotate_checkpoints(
-                    output_dir=str(runs),
-                    save_total_limit=self.args.save_total_limit,
-                    best_model_checkpoint=self.state.best_model_checkpoint,
-                    use_mtime=True,
-                )
+                self._remove_worst_checkpoints(runs)
         finally:
             if self.args.should_save:
                 shutil.rmtree(self._unfinished, ignore_errors=True)
@@ -140,6 +140,27 @@ class TabHeroTrainer(Trainer):
         self.accelerator.wait_for_everyone()
 
     _unfinished: Path | None = None
+
+    def _remove_worst_checkpoints(self, runs: Path):
+        """Leaves `save_total_limit` checkpoints: the last one, then the best; without a metric the latest."""
+        limit, metric = self.args.save_total_limit, self.args.metric_for_best_model
+        if not limit or limit < 0:
+            return
+        steps = {int(path.name.rsplit("-", 1)[1]): path for path in runs.glob(f"{PREFIX_CHECKPOINT_DIR}-*[0-9]")}
+        del steps[self.state.global_step]
+        ranked = sorted(steps, reverse=True)
+        if metric:
+            name = f"eval_{metric.removeprefix('eval_')}"
+            sign = -1 if self.args.greater_is_better else 1
+            losses = {entry["step"]: sign * entry[name] for entry in self.state.log_history if name in entry}
+            ranked = sorted(steps, key=lambda step: (losses.get(step, math.inf), step))
+            limit = max(limit, 1 + (self.state.best_global_step in steps))
+        for step in ranked[limit - 1 :]:
+            shutil.rmtree(steps[step])
+
+    def create_model_card(self, *args, **kwargs):
+        if self.is_world_process_zero():
+            write_model_card(self.args.output_dir, model_id=self.args.hub_model_id, dataset=self.dataset_name)
 
     def _get_output_dir(self, trial):
         return str(self._unfinished) if self._unfinished else super()._get_output_dir(trial)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from tabhero_hf.data.collator import BackgroundNoise, RandomEqualizer, SpecAugment, TabHeroCollator
+from tabhero_hf.data.collator import BackgroundNoise, RandomEqualizer, RandomGain, SpecAugment, TabHeroCollator
 
 
 def window(frames: int, labels: list[int], difficulty: int = 3) -> dict:
@@ -35,6 +35,13 @@ def test_an_equalizer_moves_all_frames_alike():
     features = np.random.default_rng(0).normal(size=(100, 128))
     change = RandomEqualizer()(features, np.random.default_rng(1)) - features
     assert np.abs(change - change[0]).max() < 1e-6 and change[0].std() > 0.05
+
+
+def test_a_gain_moves_all_features_alike_and_others_differently():
+    features, rng = np.zeros((10, 128), dtype=np.float32), np.random.default_rng(0)
+    louder = [RandomGain()(features, rng) for _ in range(50)]
+    assert all(np.ptp(window) == 0 and window.dtype == np.float32 for window in louder)
+    assert 0.3 < np.std([window[0, 0] for window in louder]) < 0.5
 
 
 def test_noise_buries_what_is_quiet_and_leaves_what_is_loud():

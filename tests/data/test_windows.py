@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import numpy as np
 import pyarrow as pa
@@ -129,12 +130,16 @@ def note_lists(draw):
     frames=st.integers(1, 1100),
     overlap=st.integers(0, 199),
     random_start=st.booleans(),
+    curriculum=st.booleans(),
+    epoch=st.integers(0, 5),
     seed=st.integers(0, 99),
 )
-def test_windows_of_any_song_hold_its_frames_and_notes(notes, frames, overlap, random_start, seed):
+def test_windows_of_any_song_hold_its_frames_and_notes(notes, frames, overlap, random_start, curriculum, epoch, seed):
     extractor = TabHeroFeatureExtractor(feature_size=BANDS, max_frames=200, overlap_frames=min(overlap, 190))
     rows = as_dataset(song_rows(0, frames, {ChartKey(2, 1): notes}, extractor))
-    windows = ChartWindows(rows, extractor, random_start=random_start, seed=seed)
+    growing = 4 if random_start and curriculum else 0
+    windows = ChartWindows(rows, extractor, random_start=random_start, curriculum_epochs=growing, seed=seed)
+    windows.set_epoch(epoch)
     assert len(windows) == len(rows)
     for item, row in zip(windows, rows, strict=True):
         first = round(item["window_start"] * 22050 / 256)
@@ -142,7 +147,9 @@ def test_windows_of_any_song_hold_its_frames_and_notes(notes, frames, overlap, r
         np.testing.assert_array_equal(item["input_features"][:, 0], np.arange(first, first + length))
         assert_exact(item, notes, extractor)
         if random_start:
-            assert length == min(200, frames) and 0 <= first <= frames - length
+            whole = min(200, frames)
+            share = (1 + 7 * epoch / growing) / 8 if epoch < growing else 1
+            assert length == math.ceil(whole * share) and 0 <= first <= frames - length
         else:
             assert (first, length) == (row["start_frame"], row["num_frames"])
 
@@ -207,14 +214,21 @@ def test_random_starts_are_the_same_in_any_number_of_processes():
     assert drawn(other) != drawn(ChartWindows(as_dataset(made_rows()), EXTRACTOR, random_start=True, seed=4))
 
 
-def test_random_starts_reach_all_of_a_song():
+@pytest.mark.parametrize("curriculum_epochs", [0, 40])
+def test_random_starts_reach_all_of_a_song(curriculum_epochs):
     frames = 700
-    windows = ChartWindows(as_dataset(song_rows(0, frames, {KEYS[0]: []})), EXTRACTOR, random_start=True)
+    rows = as_dataset(song_rows(0, frames, {KEYS[0]: []}))
+    windows = ChartWindows(rows, EXTRACTOR, random_start=True, curriculum_epochs=curriculum_epochs)
     epochs_heard = np.zeros(frames)
     for epoch in range(40):
         windows.set_epoch(epoch)
         epochs_heard[np.unique([item["input_features"][:, 0] for item in windows]).astype(int)] += 1
-    assert epochs_heard.min() >= 10
+    assert epochs_heard.min() >= (3 if curriculum_epochs else 10)
+
+
+def test_a_curriculum_needs_random_starts():
+    with pytest.raises(ValueError, match="`curriculum_epochs` needs `random_start`"):
+        ChartWindows(as_dataset(made_rows()), EXTRACTOR, curriculum_epochs=2)
 
 
 @pytest.mark.parametrize("left_out", [0, 3, 4, 5])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,10 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from huggingface_hub import HfApi, ModelCard
 from safetensors.torch import load_file
+from transformers import AutoProcessor
 
-from tabhero_hf import TabHeroForConditionalGeneration
+from tabhero_hf import TabHeroFeatureExtractor, TabHeroForConditionalGeneration, TabHeroProcessor
 from tabhero_hf.training.arguments import parse_arguments
+from tabhero_hf.training.model_card import add_results
 from tabhero_hf.training.run import train
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
@@ -67,6 +72,76 @@ def test_a_run_leaves_a_model_its_best_and_last_checkpoints_and_what_happened(fl
     assert (folder / "checkpoint-8" / "training_curve.png").read_bytes().startswith(b"\x89PNG")
     evaluation = next(entry for entry in history(folder) if "eval_fret_accuracy" in entry)
     assert {"eval_time_loss", "eval_modifier_loss", "eval_duration_loss", "eval_token_accuracy"} <= evaluation.keys()
+
+
+def test_the_last_and_the_best_checkpoints_are_kept(flags, tmp_path):
+    train(*parse_arguments(flags(max_steps=12, save_total_limit=3, learning_rate=0.05)))
+    losses = {entry["step"]: entry["eval_loss"] for entry in history(tmp_path / "run") if "eval_loss" in entry}
+    best = sorted(losses, key=losses.get)
+    kept = {int(path.name.split("-")[1]) for path in (tmp_path / "run").glob("checkpoint-*")}
+    assert kept == ({12, *best[:3]} if 12 in best[:3] else {12, *best[:2]}) and len(kept) == 3
+
+
+def test_a_run_is_pushed_whole_and_loads_from_the_hub(flags, hub, dataset, tmp_path):
+    HfApi().create_repo("tabhero/songs", repo_type="dataset")
+    HfApi().upload_folder(repo_id="tabhero/songs", repo_type="dataset", folder_path=dataset)
+    trainer = train(
+        *parse_arguments(flags(dataset="tabhero/songs", max_steps=2, push_to_hub=True, hub_model_id="tabhero/base"))
+    )
+    model = TabHeroForConditionalGeneration.from_pretrained("tabhero/base")
+    for name, weight in trainer.model.state_dict().items():
+        assert torch.equal(model.state_dict()[name], weight), name
+    assert type(AutoProcessor.from_pretrained("tabhero/base")) is TabHeroProcessor
+    assert model.generation_config.decoder_start_token_id == 1
+    files = hub.files("tabhero/base")
+    assert {"modeling_tabhero.py", "processing_tabhero.py", "generation_config.json"} <= files.keys()
+    assert not [name for name in files if name.startswith("checkpoint-")]
+    card = files["README.md"].decode()
+    assert "- tabhero/songs" in card and "# base" in card and 'model="tabhero/base"' in card
+    assert "2 steps" in card and "| fret |" in card
+
+
+def test_the_card_takes_the_results_of_an_evaluation(flags, tmp_path):
+    train(*parse_arguments(flags(max_steps=2)))
+    folder = tmp_path / "run"
+    assert "Not evaluated on songs yet." in (folder / "README.md").read_text()
+    scores = {name: {"mean": 0.5, "low": 0.4, "high": 0.6} for name in ("onset_f1_50", "note_f1")}
+    group = {"system": "model", "instrument": "lead", "difficulty": "expert", "songs": 3, **scores}
+    for times in (1, 2):
+        (tmp_path / "report.json").write_text(json.dumps({"summary": [group]}))
+        (tmp_path / "report.md").write_text(f"# Evaluation\n\n- times: {times}\n\n## lead, expert\n\n|a|\n")
+        add_results(folder, tmp_path / "report.json")
+    card = ModelCard.load(folder / "README.md")
+    assert [result.metric_value for result in card.data.eval_results] == [0.5, 0.5]
+    assert (
+        card.text.count("- times: 2") == 1 and "times: 1" not in card.text and "not evaluated" not in card.text.lower()
+    )
+    assert "\n### lead, expert\n" in card.text and "\n## Training\n" in card.text
+    (folder / "README.md").unlink()
+    with pytest.raises(ValueError, match="no README.md"):
+        add_results(folder, tmp_path / "report.json")
+
+
+def test_tensorboard_shows_losses_and_scores(flags, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logs = tmp_path / "logs"
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(logs)
+    try:
+        train(*parse_arguments(flags(max_steps=2, report_to="tensorboard", generation_every=1, generation_samples=1)))
+    finally:
+        del os.environ["TENSORBOARD_LOGGING_DIR"]
+    events = EventAccumulator(str(logs)).Reload()
+    assert {"train/loss", "train/grad_norm", "eval/fret_loss", "eval/note_f1"} <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 2]
+
+
+def test_trackio_shows_losses(flags, tmp_path):
+    from trackio.sqlite_storage import SQLiteStorage
+
+    train(*parse_arguments(flags(max_steps=2, report_to="trackio", project="tabhero", run_name="trial")))
+    logged = SQLiteStorage.get_logs("tabhero", "trial")
+    assert [entry["train/loss"] for entry in logged if "train/loss" in entry] == losses(tmp_path / "run")
 
 
 def test_decay_leaves_norms_biases_and_embeddings_out(flags):
@@ -154,11 +229,38 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(flags, tmp_path, monkeypatch
         ({"resume_from_checkpoint": "true"}, "no checkpoint to resume from"),
         ({"resume_from_checkpoint": "/nowhere"}, "is no checkpoint"),
         ({"size": "huge", "model_name_or_path": ""}, "unknown size 'huge'"),
+        ({"eval_split_name": "test"}, "has no test split"),
+        ({"curriculum_epochs": 2, "random_start": False}, "needs `random_start`"),
     ],
 )
 def test_bad_input_is_one_clear_error(flags, changed, reason):
     with pytest.raises(ValueError, match=reason):
         train(*parse_arguments(flags(**changed)))
+
+
+def test_features_of_another_kind_are_refused(flags, dataset, tmp_path):
+    other = shutil.copytree(dataset, tmp_path / "other")
+    (other / "preprocessor_config.json").write_text(TabHeroFeatureExtractor(hop_length=512).to_json_string())
+    with pytest.raises(ValueError, match="was prepared with hop_length 512, but .* hears 256"):
+        train(*parse_arguments(flags(dataset=other)))
+    with pytest.raises(ValueError, match="the model is for 256 samples a mel frame, but its processor makes 512"):
+        train(*parse_arguments(flags(dataset=other, model_name_or_path="", size="tiny")))
+
+
+def test_a_vocabulary_of_another_size_is_refused(flags, small_model, tmp_path):
+    other = shutil.copytree(small_model, tmp_path / "other")
+    model = TabHeroForConditionalGeneration.from_pretrained(other)
+    model.resize_token_embeddings(741)
+    model.save_pretrained(other)
+    with pytest.raises(ValueError, match="the model is for 741 token ids, but its processor makes 740"):
+        train(*parse_arguments(flags(model_name_or_path=other)))
+
+
+def test_a_checkpoint_of_another_size_is_refused(flags, tmp_path):
+    train(*parse_arguments(flags(max_steps=2)))
+    resumed = flags(model_name_or_path="", size="tiny", resume_from_checkpoint="true")
+    with pytest.raises(ValueError, match="checkpoint-2 has hidden_size 32, but this run's model has 256"):
+        train(*parse_arguments(resumed))
 
 
 def test_a_run_is_not_started_over_another(flags, tmp_path):
