@@ -4,6 +4,7 @@ How fast things are on this machine.
 
     python scripts/benchmark.py charts      # reading and writing a 4-minute chart of 5,000 notes
     python scripts/benchmark.py data        # preparing 50 songs of 8 charts, and reading them in training; minutes
+    python scripts/benchmark.py train       # steps of a model in training, and what loading its batches costs
 """
 
 import argparse
@@ -33,6 +34,7 @@ from tabhero_hf.charts import (
 
 MINUTES, NOTES, RESOLUTION, BPM = 4, 5000, 480, 180
 REPEATS = 15
+WINDOW_FRAMES, BATCH, WARM_UP_STEPS, STEPS = 1024, 8, 3, 15
 
 
 def median_milliseconds(work: Callable[[], object]) -> float:
@@ -152,12 +154,84 @@ def data(songs: int):
         print(f"  {'streamed':<20}{rate(islice(stream_windows(streamed, extractor, min_frames=4096), 1000))}")
 
 
+def train(songs: int, size: str):
+    import datasets
+    import torch
+
+    from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration
+    from tabhero_hf.data.collator import BackgroundNoise, RandomEqualizer, SpecAugment, TabHeroCollator
+    from tabhero_hf.data.preparation import PreparationSettings, prepare_library
+    from tabhero_hf.data.windows import ChartWindows
+    from tabhero_hf.training.arguments import TabHeroTrainingArguments, bf16_by_hardware
+    from tabhero_hf.training.trainer import TabHeroTrainer
+
+    class TimedTrainer(TabHeroTrainer):
+        """Notes of each batch the seconds that it took to load, when that began, its tokens and their share."""
+
+        def get_batch_samples(self, *args):
+            started = time.perf_counter()
+            samples, count = super().get_batch_samples(*args)
+            if samples:
+                labels = samples[0]["labels"]
+                tokens = (labels != -100).sum().item()
+                self.batches.append((time.perf_counter() - started, started, tokens, tokens / labels.numel()))
+            return samples, count
+
+        batches = []
+
+    datasets.disable_progress_bars()
+    settings = PreparationSettings(splits=(1.0, 0.0, 0.0), max_frames=WINDOW_FRAMES)
+    with tempfile.TemporaryDirectory(prefix="tabhero-benchmark-") as folder:
+        write_library(Path(folder) / "songs", songs)
+        prepare_library(Path(folder) / "songs", Path(folder) / "dataset", settings)
+        rows = datasets.load_dataset(f"{folder}/dataset", split="train", cache_dir=f"{folder}/cache")
+        windows = ChartWindows(rows, settings.extractor, min_frames=WINDOW_FRAMES, random_start=True)
+        config = TabHeroConfig.from_size(size, encoder_layers=2, listening_loss_weight=1.0)
+        trainer = TimedTrainer(
+            model=TabHeroForConditionalGeneration(config),
+            args=TabHeroTrainingArguments(
+                output_dir=f"{folder}/run",
+                max_steps=WARM_UP_STEPS + STEPS + 1,
+                per_device_train_batch_size=BATCH,
+                bf16=bf16_by_hardware(),
+                use_cpu=not torch.cuda.is_available(),
+                eval_strategy="no",
+                save_strategy="no",
+                load_best_model_at_end=False,
+                report_to="none",
+                disable_tqdm=True,
+            ),
+            train_dataset=windows,
+            data_collator=TabHeroCollator(
+                augment=[BackgroundNoise(probability=0.3), RandomEqualizer(), SpecAugment()], fret_corruption=0.4
+            ),
+        )
+        precision = "bf16" if trainer.args.bf16 else "float32"
+        print(f"{size}, {trainer.model.num_parameters() / 1e6:.1f} million parameters, {precision}")
+        print(f"{BATCH} windows of {WINDOW_FRAMES} frames a step; medians of {STEPS} steps")
+        trainer.train()
+    loading, started, tokens, filled = np.array(trainer.batches).T
+    seconds = np.diff(started)[WARM_UP_STEPS:]
+    loading, tokens, filled = (values[WARM_UP_STEPS:-1] for values in (loading, tokens, filled))
+    print(f"  step                      {1000 * np.median(seconds):8.0f} ms")
+    print(f"  tokens                    {np.median(tokens / seconds):8.0f} /s")
+    print(f"  padding                   {100 * (1 - filled.mean()):8.1f} % of all tokens")
+    print(f"  loading, in one process   {1000 * np.median(loading):8.1f} ms")
+    print(f"  loading's share           {100 * np.median(loading / seconds):8.1f} % of a step")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["charts", "data"])
-    parser.add_argument("--songs", type=int, default=50, help="songs that `data` makes (%(default)s)")
+    parser.add_argument("what", choices=["charts", "data", "train"])
+    parser.add_argument("--songs", type=int, help="songs to make (50 for `data`, 4 for `train`)")
+    parser.add_argument("--size", default="tiny", help="model to train (%(default)s)")
     args = parser.parse_args()
-    {"charts": charts, "data": lambda: data(args.songs)}[args.what]()
+    benchmarks = {
+        "charts": charts,
+        "data": lambda: data(args.songs or 50),
+        "train": lambda: train(args.songs or 4, args.size),
+    }
+    benchmarks[args.what]()
 
 
 if __name__ == "__main__":

@@ -122,6 +122,7 @@ def main():
     if not rows:
         raise SystemExit("no song that could be heard has a chart of what is asked for")
     facts = {
+        "songs": ", ".join(song.name for song in songs),
         "model": args.model or f"{Path(bundled_checkpoint()).name}, the bundled checkpoint",
         "decoding": f"{args.num_beams} beams" if args.num_beams else "the model's generation settings",
         "librosa": "tuned on half of the songs, scored on the other" if len(songs) > 1 else "its own settings",

@@ -45,6 +45,8 @@ class Arguments:
     min_duration: float = field(default=0.0, metadata={"help": "Shortest song, in seconds."})
     max_duration: float = field(default=float("inf"), metadata={"help": "Longest song, in seconds."})
     splits: str = field(default="0.9,0.05,0.05", metadata={"help": "Shares of train, validation and test."})
+    max_frames: int = field(default=4096, metadata={"help": "Mel frames of a window, 86.13 a second."})
+    overlap_frames: int = field(default=256, metadata={"help": "Mel frames that a window shares with the next one."})
     workers: int | None = field(default=None, metadata={"help": "Processes; all processors if not given."})
     engine: Literal["local", "dask"] = field(
         default="local", metadata={"help": "Where songs are prepared: this machine's processes, or a Dask cluster."}
@@ -82,6 +84,8 @@ def prepare():
         min_duration=args.min_duration,
         max_duration=args.max_duration,
         splits=shares(args.splits),
+        max_frames=args.max_frames,
+        overlap_frames=args.overlap_frames,
     )
     if args.scheduler and args.engine != "dask":
         raise PreparationError("a scheduler is for --engine dask")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .preparation import PreparationError, Result, Skipped, Task, prepare_song
@@ -64,6 +65,22 @@ def _end_with_parent() -> None:
     Thread(target=wait, daemon=True).start()
 
 
+@contextmanager
+def threads_kept() -> Iterator[None]:
+    """Puts back what Dask sets for its workers in this process's environment: numbers of threads, for one."""
+    import dask.config
+    import distributed  # noqa: F401  has the setting
+
+    before = {name: os.environ.get(name) for name in dask.config.get("distributed.nanny.pre-spawn-environ")}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
 @dataclass(frozen=True)
 class DaskEngine:
     """
@@ -97,6 +114,7 @@ class DaskEngine:
         with ExitStack() as stack:
             address = self.scheduler
             if address is None:
+                stack.enter_context(threads_kept())
                 address = stack.enter_context(
                     LocalCluster(n_workers=self.workers, threads_per_worker=1, dashboard_address=None)
                 )

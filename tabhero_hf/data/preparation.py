@@ -109,6 +109,7 @@ class PreparationSettings:
         min_notes: A chart with fewer is skipped.
         min_duration, max_duration: Seconds; a shorter or longer song is skipped.
         splits: Shares of training, validation and test.
+        max_frames, overlap_frames: Mel frames of a window, and those that it shares with the next one.
 
     Raises:
         PreparationError: One of them makes no sense.
@@ -121,6 +122,8 @@ class PreparationSettings:
     min_duration: float = 0.0
     max_duration: float = float("inf")
     splits: tuple[float, float, float] = (0.9, 0.05, 0.05)
+    max_frames: int = 4096
+    overlap_frames: int = 256
 
     def __post_init__(self):
         try:
@@ -147,6 +150,17 @@ class PreparationSettings:
         if len(self.splits) != len(SPLITS) or min(self.splits) < 0 or abs(sum(self.splits) - 1) > 1e-6:
             raise PreparationError(f"splits are three shares that sum to 1, not {self.splits}")
 
+        if not 0 <= self.overlap_frames < self.max_frames:
+            raise PreparationError(
+                f"overlap_frames ({self.overlap_frames}) must be at least 0 and less than max_frames "
+                f"({self.max_frames})"
+            )
+
+    @property
+    def extractor(self) -> TabHeroFeatureExtractor:
+        """The one whose features and windows the dataset has."""
+        return feature_extractor(self.max_frames, self.overlap_frames)
+
     def split_of(self, song_id: str) -> str:
         """The split of a song, the same however many others there are."""
         place, bound = int(song_id, 16) / 2**64, 0.0
@@ -159,7 +173,7 @@ class PreparationSettings:
     def song_settings(self) -> dict:
         """What of this makes a difference to a song that is prepared, and all else that does."""
         settings = {name: value for name, value in asdict(self).items() if name != "splits"}
-        return settings | {"layout": layout_facts()}
+        return settings | {"layout": layout_facts(self.extractor)}
 
 
 @dataclass(frozen=True)
@@ -326,7 +340,8 @@ def _read(path: Path, settings: PreparationSettings) -> tuple[str, list, tuple[R
             tuple(PreparedChart(*key, len(notes), _notes_digest(notes)) for key, notes in sorted(charts.items())),
         )
         facts = audio_facts(waveform, song.chart)
-        tables.append((audio, window_table(identity._replace(audio=name), waveform, charts, facts)))
+        table = window_table(identity._replace(audio=name), waveform, charts, facts, settings.extractor)
+        tables.append((audio, table))
     if not tables:
         raise _Left("none of its charts can be used", remarks)
     return song_id, tables, tuple(remarks)
@@ -429,21 +444,23 @@ def genre_number(text: str) -> int:
 
 
 def window_table(
-    song: SongIdentity, waveform: np.ndarray, charts: dict[ChartKey, list[SecondsNote]], facts: dict[str, float]
+    song: SongIdentity,
+    waveform: np.ndarray,
+    charts: dict[ChartKey, list[SecondsNote]],
+    facts: dict[str, float],
+    extractor: TabHeroFeatureExtractor,
 ):
     """The rows of an audio as a `pyarrow.Table` that says how they were made."""
     import pyarrow as pa
 
-    extractor = feature_extractor()
     mel = extractor.log_mel(waveform).astype(np.float16)
-    metadata = {METADATA_KEY: json.dumps({**layout_facts(), **facts}, sort_keys=True).encode()}
+    metadata = {METADATA_KEY: json.dumps({**layout_facts(extractor), **facts}, sort_keys=True).encode()}
     schema = window_schema().with_metadata(metadata)
     return pa.Table.from_pylist(list(window_rows(song, mel, charts, extractor)), schema=schema)
 
 
-def layout_facts() -> dict:
+def layout_facts(extractor: TabHeroFeatureExtractor) -> dict:
     """What makes the rows of one dataset alike."""
-    extractor = feature_extractor()
     return {
         "schema_version": SCHEMA_VERSION,
         "features": {name: getattr(extractor, name) for name in FEATURE_FIELDS},
@@ -491,9 +508,9 @@ def write_parquet(table, path: Path) -> None:
 
 
 @cache
-def feature_extractor() -> TabHeroFeatureExtractor:
-    """The one whose features and windows a dataset has."""
-    return TabHeroFeatureExtractor()
+def feature_extractor(max_frames: int = 4096, overlap_frames: int = 256) -> TabHeroFeatureExtractor:
+    """The one of a dataset with such windows; its features are the same for all."""
+    return TabHeroFeatureExtractor(max_frames=max_frames, overlap_frames=overlap_frames)
 
 
 def _name(key: tuple[Instrument, Difficulty]) -> str:
@@ -583,7 +600,7 @@ def prepare_library(
     report = _assemble(out, dict(zip(names, zip(stages, results))), settings)
     _tidy(staging, stages, results)
     with replacing(out / FEATURE_EXTRACTOR_NAME) as building:
-        building.write_text(feature_extractor().to_json_string())
+        building.write_text(settings.extractor.to_json_string())
     with replacing(out / REPORT) as building:
         building.write_text(json.dumps(report, indent=2) + "\n")
     return report

@@ -108,7 +108,9 @@ def _training(state: dict, dataset: str | None) -> str:
 def _eval_results(report: Path) -> list[EvalResult]:
     """The results of `model` as the Hub shows them beside a card."""
     results = []
-    for group in json.loads(report.read_text(encoding="utf-8"))["summary"]:
+    content = json.loads(report.read_text(encoding="utf-8"))
+    names = content["facts"]["songs"]
+    for group in content["summary"]:
         if group["system"] != "model":
             continue
         for name, label in METRICS.items():
@@ -116,7 +118,7 @@ def _eval_results(report: Path) -> list[EvalResult]:
                 EvalResult(
                     task_type="audio-to-chart",
                     dataset_type="songs",
-                    dataset_name=f"{group['songs']} songs, {group['difficulty']} {group['instrument']}",
+                    dataset_name=f"{group['difficulty']} {group['instrument']} of songs: {names}",
                     metric_type=name,
                     metric_name=label,
                     metric_value=round(group[name]["mean"], 3),

@@ -76,8 +76,8 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTra
         generation.trainer = trainer
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_state()
+    trainer.save_model()  # with `args.push_to_hub` pushes too
     trainer.create_model_card()
-    trainer.save_model()  # and pushes with `args.push_to_hub`
     return trainer
 
 

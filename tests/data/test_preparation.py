@@ -18,7 +18,7 @@ from made_songs import made_chart, made_song, made_track
 
 from tabhero_hf.charts import Chart, Difficulty, Instrument, Note, TempoMap, Track, read_song, write_song
 from tabhero_hf.data import engines, preparation
-from tabhero_hf.data.engines import DaskEngine, LocalEngine
+from tabhero_hf.data.engines import DaskEngine, LocalEngine, threads_kept
 from tabhero_hf.data.preparation import (
     METADATA_KEY,
     PreparationError,
@@ -429,7 +429,8 @@ def test_dask_does_the_songs_of_a_killed_worker_again(tmp_path):
     songs = many_songs(tmp_path / "songs", 40)
     prepare_library(songs, tmp_path / "local", ALL_TRAINING)
     out = tmp_path / "dask"
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with threads_kept(), distributed.LocalCluster(**options) as cluster:
         killed = []
 
         def engine(tasks):
@@ -445,6 +446,15 @@ def test_dask_does_the_songs_of_a_killed_worker_again(tmp_path):
         prepare_library(songs, out, ALL_TRAINING, engine)
     assert killed
     assert contents(out) == contents(tmp_path / "local")
+
+
+def test_a_dask_cluster_of_its_own_leaves_no_threads_set(songs, tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    report = prepare_library(songs, tmp_path / "out", ALL_TRAINING, DaskEngine(workers=1))
+    assert report["charts"] > 0
+    assert os.environ["OMP_NUM_THREADS"] == "7" and "MKL_NUM_THREADS" not in os.environ
 
 
 def test_dask_that_is_not_there(songs, tmp_path):

@@ -98,6 +98,7 @@ def test_a_run_is_pushed_whole_and_loads_from_the_hub(flags, hub, dataset, tmp_p
     assert not [name for name in files if name.startswith("checkpoint-")]
     card = files["README.md"].decode()
     assert "- tabhero/songs" in card and "# base" in card and 'model="tabhero/base"' in card
+    assert "| Decoder | width 32, 1 layers, 2 heads |" in card
     assert "2 steps" in card and "| fret |" in card
 
 
@@ -108,7 +109,7 @@ def test_the_card_takes_the_results_of_an_evaluation(flags, tmp_path):
     scores = {name: {"mean": 0.5, "low": 0.4, "high": 0.6} for name in ("onset_f1_50", "note_f1")}
     group = {"system": "model", "instrument": "lead", "difficulty": "expert", "songs": 3, **scores}
     for times in (1, 2):
-        (tmp_path / "report.json").write_text(json.dumps({"summary": [group]}))
+        (tmp_path / "report.json").write_text(json.dumps({"facts": {"songs": "A, B"}, "summary": [group]}))
         (tmp_path / "report.md").write_text(f"# Evaluation\n\n- times: {times}\n\n## lead, expert\n\n|a|\n")
         add_results(folder, tmp_path / "report.json")
     card = ModelCard.load(folder / "README.md")
