@@ -30,9 +30,8 @@ def main():
     human = read_song(SONG)
     name = human.metadata["name"]
     started = time.perf_counter()
-    charted = chart_song(
-        SONG, args.output / name, charter=charter, metadata={key: human.metadata[key] for key in ("name", "artist")}
-    )
+    metadata = {key: human.metadata[key] for key in ("name", "artist")}
+    charted = chart_song(SONG / "song.ogg", args.output / name, charter=charter, metadata=metadata)
     seconds = time.perf_counter() - started
 
     print(f"{charted.folder}")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import bundled_checkpoint
-from .audio.loading import audio_duration, audio_files, is_song
+from .audio.loading import audio_duration, audio_files, audio_tags, is_song
 from .audio.transcoding import to_ogg
-from .charts import Difficulty, Instrument, mend, write_song
+from .charts import ChartError, Difficulty, Instrument, mend, read_song, write_song
 from .charts.metadata import song_metadata
 from .charts.song_folder import AUDIO_SUFFIXES, check_target, song_files
 from .tokenization_tabhero import Note
@@ -44,9 +44,12 @@ def chart_song(
     Charts a song and writes one that Clone Hero plays, or nothing at all if anything is wrong. What
     [`~tabhero_hf.charts.check`] would object to in the model's chart is mended first.
 
+    The tempo map of a song that has a chart already is kept, unless `parameters` give another one.
+
     Args:
         song: An audio file, or a song (a folder, a `.sng` or a `.zip`), whose stems are summed and whose metadata and
-            album art are taken over. Audio in a format that Clone Hero does not play is written as Ogg Vorbis.
+            album art are taken over. An audio file's are its tags, and else what its name says, as in
+            `Artist - Title.ogg`. Audio in a format that Clone Hero does not play is written as Ogg Vorbis.
         output: The folder to write, or a file where the name ends in `.sng` or `.zip`; an existing song is replaced,
             any other file or non-empty folder refused.
         difficulties: Which of `easy`, `medium`, `hard` and `expert`.
@@ -70,6 +73,8 @@ def chart_song(
         from transformers import pipeline
 
         charter = pipeline("audio-to-chart", model=bundled_checkpoint() if model is None else str(model))
+    if source and not parameters.keys() & {"bpm", "tempo_map"}:
+        parameters = {**_own_tempo_map(song), **parameters}
     result = charter({"stems": stems}, difficulties=difficulties, instruments=instruments, **parameters)
     with tempfile.TemporaryDirectory() as converted:
         # Whatever the model could hear can be transcoded: no format fails only now.
@@ -80,7 +85,28 @@ def chart_song(
             mend(result["chart"]).chart,
             stems,
             album=source and source.album,
-            metadata={**song_metadata(source.metadata if source else {}), "charter": CHARTER, **(metadata or {})},
+            metadata={
+                **(song_metadata(source.metadata) if source else file_metadata(song)),
+                "charter": CHARTER,
+                **(metadata or {}),
+            },
             song_length=duration,
         )
     return ChartedSong(folder, result["notes"], duration)
+
+
+def file_metadata(song: str | os.PathLike) -> dict[str, str]:
+    """What an audio file's tags, and else its name, say of the song."""
+    artist, dash, title = Path(song).stem.partition(" - ")
+    named = {"artist": artist.strip(), "name": title.strip()} if dash else {}
+    return {**named, **audio_tags(song)}
+
+
+def _own_tempo_map(song: str | os.PathLike) -> dict:
+    try:
+        chart = read_song(song).chart
+    except ChartError:
+        return {}
+    if not any(track.notes for track in chart.tracks.values()):
+        return {}
+    return {"tempo_map": chart.tempo_map, "offset": chart.offset}

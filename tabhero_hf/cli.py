@@ -1,46 +1,144 @@
 """The `tabhero` command."""
 
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Write Clone Hero charts of songs, check them and convert them."
-)
+app = typer.Typer(no_args_is_help=True, help="Write Clone Hero charts of songs, check them and convert them.")
+
+DIFFICULTIES = "easy,medium,hard,expert"
+AUDIO_NAMES = (".ogg", ".opus", ".mp3", ".flac", ".wav", ".aiff", ".aif")
+"""What is charted in a folder of audio files."""
+
+
+def _print_version(asked: bool):
+    if asked:
+        from . import __version__
+
+        typer.echo(f"tabhero {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def tabhero(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+):
+    pass
+
+
+class Format(StrEnum):
+    """What a charted song is written as."""
+
+    folder = "folder"
+    sng = "sng"
+    zip = "zip"
 
 
 @app.command()
 def chart(
-    song: Annotated[Path, typer.Argument(help="An audio file, or a song folder whose stems are charted.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Song folder to write.")],
+    songs: Annotated[
+        list[Path],
+        typer.Argument(metavar="SONG...", help="Audio files, songs (folders, .sng, .zip), or folders of them."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Song to write; a folder for them if there are several.")
+    ],
     difficulties: Annotated[
-        str, typer.Option("--difficulties", "-d", help="Comma-separated: easy, medium, hard, expert.")
-    ] = "easy,medium,hard,expert",
+        str, typer.Option("--difficulties", "-d", help=f"Comma-separated, of {DIFFICULTIES}.")
+    ] = DIFFICULTIES,
     instruments: Annotated[
-        str, typer.Option("--instruments", "-i", help="Comma-separated: lead, bass, rhythm, keys.")
+        str, typer.Option("--instruments", "-i", help="Comma-separated, of lead,bass,rhythm,keys.")
     ] = "lead",
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Model folder or Hub name; the bundled one when unset.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The song's name; the file's when unset.")] = None,
-    artist: Annotated[str | None, typer.Option(help="The song's artist.")] = None,
+    format: Annotated[Format, typer.Option("--format", "-f", help="What to write several songs as.")] = Format.folder,
+    name: Annotated[str | None, typer.Option(help="The song's name; else that of its tags or file.")] = None,
+    artist: Annotated[str | None, typer.Option(help="The song's artist; else that of its tags or file.")] = None,
+    bpm: Annotated[
+        float | None, typer.Option(help="The song's tempo; else its chart's, or found in the audio.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Draw another chart, by chance, for each seed.")] = None,
 ):
-    """Chart a song and write a folder that Clone Hero plays."""
+    """Chart songs and write what Clone Hero plays. A song that fails is named, and the others go on."""
+    found = list(_songs(songs, audio=True))
+    several = len(songs) > 1 or found != songs
+    if several and (name or bpm):
+        _fail("--name and --bpm are for one song")
+    if not found:
+        _fail(f"no song in {', '.join(map(str, songs))}")
+
+    from transformers import pipeline, set_seed
+
+    from . import bundled_checkpoint
     from .charting import chart_song
+    from .charts import Difficulty, Instrument
 
     metadata = {key: value for key, value in {"name": name, "artist": artist}.items() if value}
+    parameters = {} if bpm is None else {"bpm": bpm}
+    if seed is not None:
+        set_seed(seed)
+        parameters["generate_kwargs"] = {"do_sample": True}
+    charted, targets = [], _targets(found, output, format) if several else [output]
     try:
-        result = chart_song(
-            song, output, difficulties.split(","), instruments.split(","), model=model, metadata=metadata
-        )
+        asked = [Difficulty.parse(value) for value in difficulties.split(",")]
+        players = [Instrument.parse(value) for value in instruments.split(",")]
+        charter = pipeline("audio-to-chart", model=model or bundled_checkpoint())
     except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
-    typer.echo(f"{result.folder}")
-    for (instrument, difficulty), notes in result.notes.items():
-        typer.echo(f"  {instrument} {difficulty}: {len(notes)} notes")
+        _fail(error)
+    for song, target in zip(_progress(found), targets, strict=True):
+        try:
+            result = chart_song(song, target, asked, players, charter=charter, metadata=metadata, **parameters)
+            charted.append(result)
+        except (ValueError, OSError) as error:
+            typer.echo(f"error: {error}", err=True)
+    for result in charted:
+        typer.echo(f"{result.folder}")
+        for (instrument, difficulty), notes in result.notes.items():
+            typer.echo(f"  {instrument} {difficulty:<7}{len(notes):5} notes")
+    if len(found) > 1:
+        typer.echo(f"{len(charted)} of {len(found)} songs charted")
+    if len(charted) < len(found):
+        raise typer.Exit(1)
+
+
+def _fail(reason: object):
+    typer.echo(f"error: {reason}", err=True)
+    raise typer.Exit(1)
+
+
+def _progress(songs: list[Path]) -> Iterable[Path]:
+    """The songs, with a bar of how many are done and how long the others will take, where someone sees it."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("charting {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=len(songs))
+        for song in songs:
+            progress.update(task, description=escape(song.name))
+            yield song
+            progress.advance(task)
+
+
+def _targets(songs: list[Path], output: Path, format: Format) -> list[Path]:
+    """Where each of several songs is written to: under its own name, and another one where two have the same."""
+    suffix = "" if format is Format.folder else f".{format.value}"
+    taken, targets = set(), []
+    for song in songs:
+        stem = song.name if song.is_dir() else song.stem
+        names = (stem, *(f"{stem} ({number})" for number in range(2, len(songs) + 1)))
+        free = next(name for name in names if name.casefold() not in taken)
+        taken.add(free.casefold())
+        targets.append(output / f"{free}{suffix}")
+    return targets
 
 
 @app.command()
@@ -73,16 +171,56 @@ def check(
         raise typer.Exit(1)
 
 
-def _songs(paths: Iterable[Path]) -> Iterable[Path]:
-    """The songs that paths lead to: themselves, or those in folders that are no songs."""
+def _songs(paths: Iterable[Path], audio: bool = False) -> Iterable[Path]:
+    """The songs that paths lead to: themselves, or those in folders that are no songs, and there `audio` files too."""
     from .charts.library import song_paths
-    from .charts.song_folder import CHART_NAMES
+    from .charts.song_folder import STEM_NAMES
 
     for path in paths:
-        if path.is_dir() and not any(file.name.lower() in CHART_NAMES for file in path.iterdir()):
-            yield from song_paths(path)
-        else:
+        if not path.is_dir():
             yield path
+            continue
+        found = song_paths(path)
+        if audio and path not in found:
+            inside = [file for file in sorted(path.iterdir()) if file.suffix.lower() in AUDIO_NAMES]
+            # One whose only audio has a stem's name is a song that waits for its chart.
+            if inside and not found and all(file.stem.lower() in STEM_NAMES for file in inside):
+                found = [path]
+            else:
+                found += inside
+        yield from found
+
+
+@app.command()
+def info(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Songs (folders, .sng, .zip, .chart, .mid), or folders with songs in them.")
+    ],
+):
+    """Tell what is in songs: name, length, tempo, audio, and the notes of every chart."""
+    from .charts import ChartError, read_song
+
+    failed = False
+    for path in _songs(paths):
+        try:
+            song = read_song(path)
+        except (ChartError, OSError) as error:
+            typer.echo(f"error: {error}", err=True)
+            failed = True
+            continue
+        chart = song.chart
+        tempos = sorted({round(bpm, 1) for _, bpm in chart.tempo_map.tempos})
+        seconds = float(chart.tempo_map.seconds(chart.last_tick)) + chart.offset
+        typer.echo(f"{song.metadata.get('artist', 'Unknown Artist')} - {song.metadata.get('name', path.stem)}")
+        typer.echo(f"  charter  {song.metadata.get('charter', 'unknown')}")
+        typer.echo(f"  length   {int(seconds // 60)}:{seconds % 60:04.1f}, to the chart's end")
+        typer.echo(f"  tempo    {tempos[0]:g}" + (f" to {tempos[-1]:g}" if len(tempos) > 1 else "") + " BPM")
+        typer.echo(f"  audio    {', '.join(stem.name for stem in song.stems) or 'none'}")
+        for (instrument, difficulty), track in sorted(chart.tracks.items()):
+            label = f"{instrument.name} {difficulty.name}".lower().replace("_", " ")
+            typer.echo(f"  {label:<16}{len(track.notes):6} notes")
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from transformers.pipelines.base import Pipeline
 
 from .audio.beats import estimate_tempo_map
 from .audio.loading import load_audio
-from .charts import Chart, Difficulty, Instrument, Track
+from .charts import Chart, Difficulty, Instrument, TempoMap, Track
 
 SILENCE = 1e-4  # a peak of -80 dBFS: below it there is no music, only dither
 WINDOW_BATCH_SIZE = 32
@@ -36,6 +36,9 @@ class AudioToChartPipeline(Pipeline):
     - `difficulties`, `instruments` (`list`, default all four and `["lead"]`): names or numbers.
     - `window_batch_size` (`int`, default 32): windows, each for one difficulty and instrument, decoded at once.
     - `generate_kwargs` (`dict`): for `generate()`, such as `num_beams` or `do_sample`.
+    - `bpm` (`float`): the song's tempo, where it is known; else it is found in the audio.
+    - `tempo_map` ([`~tabhero_hf.charts.TempoMap`]) and `offset` (`float`, default 0): the song's map, where it is
+      known, and the seconds of audio before its tick 0.
 
     Returns for each song a dictionary with `notes`, for each `(instrument, difficulty)` by name the notes in seconds
     (see [`TabHeroTokenizer`]), and `chart`, a [`~tabhero_hf.charts.Chart`] of them on the song's own beat.
@@ -53,11 +56,21 @@ class AudioToChartPipeline(Pipeline):
     _pipeline_calls_generate = True
 
     def _sanitize_parameters(
-        self, difficulties=None, instruments=None, window_batch_size=None, generate_kwargs=None, **unknown
+        self,
+        difficulties=None,
+        instruments=None,
+        window_batch_size=None,
+        generate_kwargs=None,
+        bpm=None,
+        tempo_map=None,
+        offset=None,
+        **unknown,
     ):
         if unknown:
             raise TypeError(f"unknown parameters of audio-to-chart: {', '.join(sorted(unknown))}")
         preprocess, forward = {}, {}
+        postprocess = {"bpm": bpm, "tempo_map": tempo_map, "offset": offset}
+        postprocess = {name: value for name, value in postprocess.items() if value is not None}
         if difficulties is not None:
             preprocess["difficulties"] = _parse_all(Difficulty, difficulties)
         if instruments is not None:
@@ -72,7 +85,7 @@ class AudioToChartPipeline(Pipeline):
             forward["window_batch_size"] = window_batch_size
         if generate_kwargs is not None:
             forward["generate_kwargs"] = generate_kwargs
-        return preprocess, forward, {}
+        return preprocess, forward, postprocess
 
     def preprocess(
         self, song, difficulties: Sequence[Difficulty] = tuple(Difficulty), instruments=(Instrument.LEAD,)
@@ -119,19 +132,24 @@ class AudioToChartPipeline(Pipeline):
             ).tolist()
         return {**inputs, "sequences": sequences}
 
-    def postprocess(self, outputs: dict) -> dict:
+    def postprocess(
+        self, outputs: dict, bpm: float | None = None, tempo_map: TempoMap | None = None, offset: float = 0.0
+    ) -> dict:
         asked, sequences = outputs["asked"], outputs["sequences"]
         starts = outputs["window_start"].tolist()
         frames = outputs["attention_mask"].sum(dim=1).tolist()
-        tempo_map = estimate_tempo_map(outputs["waveform"], self.feature_extractor.sampling_rate)
+        if tempo_map is None:
+            rate = self.feature_extractor.sampling_rate
+            tempo_map, offset = estimate_tempo_map(outputs["waveform"], rate, bpm=bpm), 0.0
         notes, tracks = {}, {}
         for index, (instrument, difficulty) in enumerate(asked):
             windows = sequences[index * len(starts) : (index + 1) * len(starts)]
             song = self.processor.decode_song(windows, starts, frames) if windows else []
             song = playable_notes(song)
             notes[instrument.name.lower(), difficulty.name.lower()] = song
-            tracks[instrument, difficulty] = Track.from_seconds(song, tempo_map, instrument, difficulty)
-        return {"notes": notes, "chart": Chart(tempo_map=tempo_map, tracks=tracks)}
+            charted = [(onset - offset, *rest) for onset, *rest in song if onset >= offset]
+            tracks[instrument, difficulty] = Track.from_seconds(charted, tempo_map, instrument, difficulty)
+        return {"notes": notes, "chart": Chart(tempo_map=tempo_map, tracks=tracks, offset=offset)}
 
 
 def _mono(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

@@ -1,8 +1,11 @@
 import shutil
 
+import numpy as np
 import pytest
+import soundfile
 from typer.testing import CliRunner
 
+from tabhero_hf import __version__
 from tabhero_hf.charts import check_song, read_song
 from tabhero_hf.cli import app
 
@@ -64,6 +67,90 @@ def test_convert_refuses_in_one_sentence_and_writes_nothing(demo_song, tmp_path)
     assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.txt"]
     assert tabhero("convert", tmp_path / "nothing", tmp_path / "out").exit_code == 1
     assert not (tmp_path / "out").exists()
+
+
+def clip(path, seconds=3, **tags):
+    samples = np.random.default_rng(0).normal(0, 0.1, seconds * 22050)
+    with soundfile.SoundFile(path, "w", 22050, 1) as file:
+        for name, value in tags.items():
+            setattr(file, name, value)
+        file.write(samples)
+
+
+def test_several_songs_are_charted_and_one_that_fails_is_named(tmp_path, demo_song):
+    music = tmp_path / "music"
+    (music / "stems").mkdir(parents=True)
+    clip(music / "Band - Tune.flac", title="Tune!")
+    clip(music / "stems" / "guitar.wav")
+    (music / "broken.mp3").write_bytes(b"no music")
+    done = tabhero(
+        "chart", music, music / "stems", demo_song, "-o", tmp_path / "out", "-d", "expert", "--format", "sng"
+    )
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: {music / 'broken.mp3'}: not audio")
+    assert done.stdout.splitlines()[-1] == "3 of 4 songs charted"
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"Band - Tune.sng", "stems.sng", "demo_song.sng"}
+    song = read_song(tmp_path / "out" / "Band - Tune.sng")
+    assert (song.metadata["artist"], song.metadata["name"]) == ("Band", "Tune!")
+    # A song that has a tempo map keeps it, but for whole beats of silence before the music.
+    charted, human = read_song(tmp_path / "out" / "demo_song.sng").chart, read_song(demo_song).chart
+    beats = (human.offset - charted.offset) * human.tempo_map.tempos[0][1] / 60
+    assert charted.tempo_map == human.tempo_map and beats == pytest.approx(round(beats), abs=1e-3)
+
+
+def test_songs_of_one_name_do_not_overwrite_each_other(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        clip(tmp_path / folder / "Tune.wav")
+    arguments = ("chart", tmp_path / "a", tmp_path / "b", "-o", tmp_path / "out", "-d", "easy")
+    assert tabhero(*arguments).exit_code == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"Tune", "Tune (2)"}
+
+
+def test_a_tempo_that_is_given_is_used(tmp_path):
+    clip(tmp_path / "a.wav", seconds=8)
+    assert tabhero("chart", tmp_path / "a.wav", "-o", tmp_path / "out", "-d", "easy", "--bpm", 133.5).exit_code == 0
+    assert read_song(tmp_path / "out").chart.tempo_map.tempos[-1][1] == 133.5
+    done = tabhero("chart", tmp_path / "a.wav", "-o", tmp_path / "out", "-d", "easy", "--bpm", 1)
+    assert done.exit_code == 1 and done.stderr.splitlines()[-1] == "error: a tempo is 20 to 600 BPM, not 1"
+
+
+def test_a_seed_draws_another_chart_and_the_same_each_time(demo_song, tmp_path):
+    def charted(name, *options):
+        done = tabhero("chart", demo_song / "song.ogg", "-o", tmp_path / name, "-d", "expert", *options)
+        assert done.exit_code == 0, done.stderr
+        return read_song(tmp_path / name).chart.tracks
+
+    assert charted("a", "--seed", 1) == charted("b", "--seed", 1) != charted("c", "--seed", 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-d", "brutal"], "error: no difficulty is called 'brutal'; known are easy, medium, hard, expert"),
+        (["-m", "no/such"], "error: "),
+    ],
+)
+def test_what_cannot_be_charted_is_one_sentence(demo_song, tmp_path, arguments, sentence):
+    done = tabhero("chart", demo_song, "-o", tmp_path / "out", *arguments)
+    assert done.exit_code == 1 and done.stderr.startswith(sentence) and not (tmp_path / "out").exists()
+
+
+def test_info_tells_what_is_in_a_song(demo_song, tmp_path):
+    done = tabhero("info", demo_song)
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert lines[0] == "Sectoid - Feelings (excerpt)" and "  audio    song.ogg" in lines
+    counts = {key: len(track.notes) for key, track in read_song(demo_song).chart.tracks.items()}
+    assert sorted(int(line.split()[-2]) for line in lines if line.endswith(" notes")) == sorted(counts.values())
+    (tmp_path / "notes.chart").write_bytes(b"\xff\xfe")
+    assert tabhero("info", tmp_path).exit_code == 1
+
+
+def test_version_and_help():
+    assert tabhero("--version").stdout == f"tabhero {__version__}\n"
+    assert {"chart", "check", "convert", "info"} <= set(tabhero("--help").stdout.split())
 
 
 def test_charted_songs_pass_the_check(demo_song, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 from tabhero_hf.charts.tempo import TempoMap
 
 MIN_BPM, MAX_BPM = 80.0, 190.0
+MIN_GIVEN_BPM, MAX_GIVEN_BPM = 20.0, 600.0
 DEFAULT_RESOLUTION = 480
 MIN_SECONDS = 4.0
 """Less audio than this has no tempo to speak of."""
@@ -29,7 +30,9 @@ SILENCE = 1e-4
 """The peak under which a waveform is silent: three steps of 16-bit audio."""
 
 
-def estimate_tempo_map(waveform: np.ndarray, sampling_rate: int, resolution: int = DEFAULT_RESOLUTION) -> TempoMap:
+def estimate_tempo_map(
+    waveform: np.ndarray, sampling_rate: int, resolution: int = DEFAULT_RESOLUTION, bpm: float | None = None
+) -> TempoMap:
     """A tempo map with one tempo for the whole song, fitted to its audio.
 
     Tempo and phase are those of the regular pulse of beats, eighths and sixteenths that explains most of the onset
@@ -40,16 +43,22 @@ def estimate_tempo_map(waveform: np.ndarray, sampling_rate: int, resolution: int
         waveform: mono samples, shape ``(samples,)``.
         sampling_rate: in Hz.
         resolution: ticks per quarter note of the result.
+        bpm: the tempo, where it is known; only its phase is fitted then.
 
     Returns:
         A map with tempos of 80 to 190 BPM, in whole 0.001 BPM as ``.chart`` holds them, after the first quarter note;
-        120 BPM for silence and for less than four seconds.
+        120 BPM for silence and for less than four seconds, if the tempo is not known.
+
+    Raises:
+        ValueError: a ``bpm`` that no chart has.
     """
+    if bpm is not None and not MIN_GIVEN_BPM <= bpm <= MAX_GIVEN_BPM:
+        raise ValueError(f"a tempo is {MIN_GIVEN_BPM:g} to {MAX_GIVEN_BPM:g} BPM, not {bpm:g}")
     if len(waveform) < MIN_SECONDS * sampling_rate or np.abs(waveform).max() < SILENCE:
-        return TempoMap(resolution)
+        return TempoMap(resolution) if bpm is None else TempoMap(resolution, ((0, round(bpm, 3)),))
     times, strength = onset_strength(waveform, sampling_rate)
     strength -= strength.mean()
-    bpm = round(60 * _beats_per_second(times, strength), 3)
+    bpm = round(60 * _beats_per_second(times, strength) if bpm is None else bpm, 3)
     first = _first_beat(times, strength, bpm / 60)
     # From half to one and a half beats, so that the first quarter note's tempo stays a sane one.
     if first < 30 / bpm:

@@ -21,6 +21,9 @@ DEFAULT_SAMPLING_RATE = 22050
 MAX_HOURS = 6
 BLOCK_FRAMES = 2**16
 
+TAG_NAMES = {"title": "name", "artist": "artist", "album": "album", "genre": "genre", "date": "year"}
+"""libsndfile's names of tags, and those of ``song.ini``."""
+
 Source = str | os.PathLike | PackedFile
 
 
@@ -92,6 +95,17 @@ def audio_files(source: Source | Sequence[Source]) -> list[File]:
     if not stems:
         raise AudioError(file, "a song without audio (song.ogg, guitar.ogg, …)")
     return stems
+
+
+def audio_tags(source: Source) -> dict[str, str]:
+    """What an audio file says of its song, by the names of ``song.ini``: ``name``, ``artist``, ``album`` and so on.
+
+    Raises:
+        AudioError: as for :func:`open_audio`.
+    """
+    with open_audio(source) as file:
+        tags = file.copy_metadata()
+    return {TAG_NAMES[tag]: text.strip() for tag, text in tags.items() if tag in TAG_NAMES and text.strip()}
 
 
 def is_song(source: Source) -> bool:
