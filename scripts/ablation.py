@@ -2,7 +2,7 @@
 """
 What each training option is worth: short runs on synthetic music, alike but for one option, at equal steps.
 
-    python scripts/ablation.py --output_dir runs/ablation       # some twenty minutes on two cores; goes on if stopped
+    python scripts/ablation.py --output_dir runs/ablation       # a quarter of an hour on two cores; goes on if stopped
 
 Writes `ablation.json` and `ablation.md`, scored on windows that no run trained on. docs/training.md shows the table.
 """
@@ -55,7 +55,7 @@ class Arguments:
     output_dir: str = field(metadata={"help": "Folder of windows and results."})
     songs: int = field(default=750, metadata={"help": "Pieces of music to train on, of eight seconds each."})
     held_out_songs: int = field(default=64, metadata={"help": "Pieces to score on."})
-    max_steps: int = field(default=250, metadata={"help": "Optimiser steps of each run."})
+    max_steps: int = field(default=150, metadata={"help": "Optimiser steps of each run."})
 
 
 def main():
@@ -107,7 +107,7 @@ def run(dataset: Path, folder: Path, max_steps: int, changes: dict) -> dict[str,
         "save_strategy": "no",
         "load_best_model_at_end": False,
         "max_eval_samples": 512,
-        "generation_samples": 256,
+        "generation_samples": 64,
         "min_frames": 172,
         "report_to": "none",
         **changes,

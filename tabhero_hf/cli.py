@@ -224,6 +224,34 @@ def info(
 
 
 @app.command()
+def preview(
+    song: Annotated[Path, typer.Argument(help="A song: a folder, .sng, .zip, .chart or .mid.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="What to write; else the song's name, in this folder.")
+    ] = None,
+    png: Annotated[bool, typer.Option("--png", help="Write pictures of one chart instead of a page.")] = False,
+    difficulty: Annotated[str, typer.Option("--difficulty", "-d", help="Of the pictures.")] = "expert",
+    instrument: Annotated[str, typer.Option("--instrument", "-i", help="Of the pictures.")] = "lead",
+):
+    """Write a page that plays a song on a highway, in any browser; or pictures of all its notes."""
+    from .charts import Difficulty, Instrument, read_song
+    from .preview import write_pictures, write_preview
+
+    name = song.resolve().name if song.is_dir() else song.stem
+    try:
+        content = read_song(song)
+        if png:
+            asked = (Difficulty.parse(difficulty), Instrument.parse(instrument))
+            written = write_pictures(content, output or Path(f"{name}.png"), *asked)
+        else:
+            written = [write_preview(content, output or Path(f"{name}.html"))]
+    except (ValueError, OSError) as error:
+        _fail(error)
+    for path in written:
+        typer.echo(path)
+
+
+@app.command()
 def convert(
     source: Annotated[Path, typer.Argument(help="A song: a folder, .sng, .zip, .chart or .mid.")],
     target: Annotated[Path, typer.Argument(help="What to write: .sng, .zip, .chart, .mid, or else a song folder.")],

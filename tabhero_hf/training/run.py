@@ -40,7 +40,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTra
     checkpoint = _checkpoint_to_resume(args)
     splits = load_splits(data_args, evaluated=args.eval_strategy != "no")
     processor = _processor(model_args, data_args)
-    model = _model(model_args, checkpoint)
+    model = _model(model_args, processor, checkpoint)
     _check_fit(model.config, processor)
     train_windows = _windows(
         splits[data_args.train_split_name],
@@ -154,7 +154,10 @@ def _processor(model_args: ModelArguments, data_args: DataArguments) -> TabHeroP
     return processor
 
 
-def _model(model_args: ModelArguments, checkpoint: str | None) -> TabHeroForConditionalGeneration:
+def _model(
+    model_args: ModelArguments, processor: TabHeroProcessor, checkpoint: str | None
+) -> TabHeroForConditionalGeneration:
+    """The model to train further, or a new one for what the processor makes."""
     options = {"attn_implementation": model_args.attn_implementation} if model_args.attn_implementation else {}
     if model_args.model_name_or_path:
         model = TabHeroForConditionalGeneration.from_pretrained(
@@ -166,6 +169,9 @@ def _model(model_args: ModelArguments, checkpoint: str | None) -> TabHeroForCond
             encoder_layers=model_args.encoder_layers,
             onset_pointer=model_args.onset_pointer,
             fret_pointer=model_args.fret_pointer,
+            num_mel_bins=processor.feature_extractor.feature_size,
+            sampling_rate=processor.feature_extractor.sampling_rate,
+            hop_length=processor.feature_extractor.hop_length,
         )
         model = TabHeroForConditionalGeneration._from_config(config, **options)
     model.config.listening_loss_weight = model_args.listening_loss_weight
