@@ -5,6 +5,7 @@ How fast things are on this machine.
     python scripts/benchmark.py charts      # reading and writing a 4-minute chart of 5,000 notes
     python scripts/benchmark.py data        # preparing 50 songs of 8 charts, and reading them in training; minutes
     python scripts/benchmark.py train       # steps of a model in training, and what loading its batches costs
+    python scripts/benchmark.py preview     # a page of an hour's song in Chromium
 """
 
 import argparse
@@ -23,6 +24,8 @@ from tabhero_hf.charts import (
     Instrument,
     Kind,
     Note,
+    Phrase,
+    Song,
     TempoMap,
     Track,
     check,
@@ -220,9 +223,60 @@ def train(songs: int, size: str):
     print(f"  loading's share           {100 * np.median(loading / seconds):8.1f} % of a step")
 
 
+FRAMES_OF_TEN_SECONDS = """() => new Promise((resolve) => {
+    let frames = 0;
+    const started = performance.now();
+    const count = () => {
+        frames++;
+        if (performance.now() - started < 10000) return requestAnimationFrame(count);
+        const seconds = (performance.now() - started) / 1000;
+        const before = performance.now();
+        for (let i = 0; i < 200; i++) tabhero.draw();
+        resolve([frames / seconds, (performance.now() - before) / 200]);
+    };
+    requestAnimationFrame(count);
+})"""
+
+
+def preview():
+    import soundfile
+    from playwright.sync_api import sync_playwright
+
+    from tabhero_hf.preview import write_preview
+
+    rng, hour, key = np.random.default_rng(0), 3600, (Instrument.LEAD, Difficulty.EXPERT)
+    ticks = range(480, hour * 480, 48)  # ten notes a second
+    notes = tuple(
+        Note(tick, tuple(sorted(rng.choice(5, rng.choice([1, 2, 3]), replace=False).tolist())), 36 * (tick % 5 == 0))
+        for tick in ticks
+    )
+    phrases = tuple(Phrase(tick, 1920) for tick in range(480, hour * 480, 9600))
+    chart = Chart(TempoMap(192, ((0, 150.0),)), {key: Track(*key, notes, phrases)})
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        audio, path = Path(folder) / "song.ogg", Path(folder) / "page.html"
+        with soundfile.SoundFile(audio, "w", 22050, 1, "VORBIS", format="OGG") as out:
+            for _ in range(hour):
+                out.write(rng.normal(0, 0.1, 22050))
+        started = time.perf_counter()
+        write_preview(Song(chart, {"name": "An hour"}, [audio]), path)
+        seconds = time.perf_counter() - started
+        print(f"an hour of {len(notes)} notes: {path.stat().st_size / 1e6:.0f} MB, written in {seconds:.1f} s")
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"],
+        )
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(path.as_uri(), timeout=0)
+        page.evaluate("tabhero.seek(1800)")
+        page.keyboard.press("Space")
+        rate, milliseconds = page.evaluate(FRAMES_OF_TEN_SECONDS)
+        print(f"  {rate:.1f} frames/s; a frame takes {milliseconds:.2f} ms to draw")
+        browser.close()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["charts", "data", "train"])
+    parser.add_argument("what", choices=["charts", "data", "train", "preview"])
     parser.add_argument("--songs", type=int, help="songs to make (50 for `data`, 4 for `train`)")
     parser.add_argument("--size", default="tiny", help="model to train (%(default)s)")
     args = parser.parse_args()
@@ -230,6 +284,7 @@ def main():
         "charts": charts,
         "data": lambda: data(args.songs or 50),
         "train": lambda: train(args.songs or 4, args.size),
+        "preview": preview,
     }
     benchmarks[args.what]()
 

@@ -148,6 +148,18 @@ def test_info_tells_what_is_in_a_song(demo_song, tmp_path):
     assert tabhero("info", tmp_path).exit_code == 1
 
 
+def test_preview_writes_a_page_or_pictures(demo_song, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert tabhero("preview", demo_song).stdout == "demo_song.html\n"
+    assert "Feelings (excerpt)" in (tmp_path / "demo_song.html").read_text("utf-8")
+    done = tabhero("preview", demo_song, "--png", "-d", "hard", "-o", "out/hard.png")
+    assert done.exit_code == 0, done.stderr
+    pictures = [tmp_path / line for line in done.stdout.splitlines()]
+    assert pictures and all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
+    refused = tabhero("preview", demo_song, "--png", "-i", "keys")
+    assert refused.exit_code == 1 and refused.stderr.startswith("error: the song has no expert keys notes")
+
+
 def test_version_and_help():
     assert tabhero("--version").stdout == f"tabhero {__version__}\n"
     assert {"chart", "check", "convert", "info"} <= set(tabhero("--help").stdout.split())
