@@ -36,14 +36,14 @@ def test_it_is_small_and_computes_in_float32():
 
 def test_it_charts_unseen_synthetic_windows(tmp_path):
     scores = score(tmp_path, 60, UNSEEN_SEED)
-    assert scores["onset_f1_50"] >= 0.90 and scores["note_f1"] >= 0.72
+    assert scores["onset_f1_50"] >= 0.90 and scores["note_f1"] >= 0.75
     assert 0.9 <= scores["density"] <= 1.1
 
 
 @pytest.mark.slow
 def test_it_reaches_what_its_card_states_on_many_windows(tmp_path):
     scores = score(tmp_path, 500, UNSEEN_SEED)
-    assert scores["onset_f1_50"] >= 0.90 and scores["note_f1"] >= 0.76
+    assert scores["onset_f1_50"] >= 0.90 and scores["note_f1"] >= 0.80
 
 
 def test_it_listens_to_a_real_song(charter, demo_song):
