@@ -42,6 +42,9 @@ ENDS, TEXTS, BEGINS, ENDS_AT_ONCE = range(4)
 Message = tuple[int, int, str, dict]
 """Tick, order within the tick, mido's name of the message, and its fields."""
 
+DENOMINATORS = [2**power for power in range(29)]
+"""Of time signatures. A byte holds powers up to 255, but mido takes them by a logarithm that is off from here on."""
+
 
 def write_midi(chart: Chart, path: str | os.PathLike[str]) -> None:
     """Writes a chart as a ``.mid`` file; see :func:`format_midi`.
@@ -107,7 +110,7 @@ def _tempo_messages(tempo_map: TempoMap) -> Iterator[Message]:
             raise ChartError(f"a MIDI file holds no tempo of {bpm:g} BPM", position=f"tick {tick}")
         yield tick, TEXTS, "set_tempo", {"tempo": microseconds}
     for tick, numerator, denominator in tempo_map.meters:
-        if numerator > 255 or denominator != 2 ** (denominator.bit_length() - 1):
+        if numerator > 255 or denominator not in DENOMINATORS:
             raise ChartError(f"a MIDI file holds no {numerator}/{denominator} time", position=f"tick {tick}")
         yield tick, TEXTS, "time_signature", {"numerator": numerator, "denominator": denominator}
 

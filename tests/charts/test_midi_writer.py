@@ -103,3 +103,14 @@ def test_what_the_format_does_not_hold_is_refused_and_nothing_is_written(tmp_pat
     with pytest.raises(ChartError, match=reason):
         write_midi(chart, tmp_path / "notes.mid")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("power", range(32))
+def test_every_denominator_that_is_read_is_written_or_refused(power):
+    chart = Chart(TempoMap(192, meters=((0, 3, 2**power),)))
+    try:
+        data = format_midi(chart)
+    except ChartError as error:
+        assert power > 28 and f"holds no 3/{2**power} time" in str(error)
+    else:
+        assert parse_midi(data).tempo_map.meters == ((0, 3, 2**power),)
