@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import bundled_checkpoint
+from .audio.beats import DEFAULT_RESOLUTION
 from .audio.loading import audio_duration, audio_files, audio_tags, is_song
 from .audio.transcoding import to_ogg
-from .charts import ChartError, Difficulty, Instrument, mend, read_song, write_song
+from .charts import ChartError, Difficulty, Instrument, TempoMap, mend, read_song, write_song
 from .charts.metadata import song_metadata
 from .charts.song_folder import AUDIO_SUFFIXES, check_target, song_files
 from .tokenization_tabhero import Note
@@ -109,4 +110,10 @@ def _own_tempo_map(song: str | os.PathLike) -> dict:
         return {}
     if not any(track.notes for track in chart.tracks.values()):
         return {}
-    return {"tempo_map": chart.tempo_map, "offset": chart.offset}
+    # Ticks of a few milliseconds would move what the model hears.
+    given = chart.tempo_map
+    finer = -(-DEFAULT_RESOLUTION // given.resolution)
+    tempos, meters = (
+        tuple((tick * finer, *values) for tick, *values in markers) for markers in (given.tempos, given.meters)
+    )
+    return {"tempo_map": TempoMap(given.resolution * finer, tempos, meters), "offset": chart.offset}

@@ -51,7 +51,8 @@ def test_what_is_pushed_can_be_loaded_and_streamed(hub, dataset, songs):
     assert hub.files("publishing/songs", "v1", repo_type="dataset") == first != second
     paths = {path.relative_to(dataset).as_posix() for path in dataset.glob("data/*/*.parquet")}
     assert second.keys() == paths | {
-        *(".gitattributes", "README.md", "report.json", "statistics.csv", "statistics.png"),
+        *(".gitattributes", "README.md", "preprocessor_config.json"),
+        *("report.json", "statistics.csv", "statistics.png"),
     }
     tagged = load_dataset("publishing/songs", revision="v1")
     assert {split: rows.to_list() for split, rows in tagged.items()} == {s: r.to_list() for s, r in local.items()}
