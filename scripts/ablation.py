@@ -32,8 +32,6 @@ VARIANTS = {
     "lane loss": {"lane_loss_weight": 0.5},
     "no fret corruption": {"fret_corruption": 0},
     "no SpecAugment": {"spec_augment": False},
-    "no equaliser": {"equalizer": False},
-    "no noise": {"noise_probability": 0},
     "gain": {"gain": True},
     "windows not shifted": {"random_start": False},
     "curriculum": {"curriculum_epochs": 2},
@@ -55,7 +53,7 @@ class Arguments:
     output_dir: str = field(metadata={"help": "Folder of windows and results."})
     songs: int = field(default=750, metadata={"help": "Pieces of music to train on, of eight seconds each."})
     held_out_songs: int = field(default=64, metadata={"help": "Pieces to score on."})
-    max_steps: int = field(default=150, metadata={"help": "Optimiser steps of each run."})
+    max_steps: int = field(default=350, metadata={"help": "Optimiser steps of each run."})
 
 
 def main():

@@ -161,8 +161,18 @@ class TabHeroGenerationMixin(GenerationMixin):
             return torch.zeros(1, 1, self.config.num_mel_bins, dtype=self.dtype, device=self.device)
         return super()._maybe_initialize_input_ids_for_generation(inputs, bos_token_id, model_kwargs)
 
-    def prepare_inputs_for_generation(self, input_ids: torch.LongTensor, *args, **kwargs) -> dict:
-        model_inputs = super().prepare_inputs_for_generation(input_ids, *args, **kwargs)
+    def prepare_inputs_for_generation(
+        self, input_ids: torch.LongTensor, next_sequence_length: int | None = None, **kwargs
+    ) -> dict:
+        if next_sequence_length is None and kwargs.get("is_first_iteration"):
+            # Going on from an earlier cache with all ids but no mask: `generate` finds out by the mask which are new.
+            cache = kwargs.get("past_key_values")
+            cached = 0 if cache is None else int(cache.get_seq_length())
+            if kwargs.get("decoder_attention_mask") is None and 0 < cached < input_ids.shape[1]:
+                next_sequence_length = input_ids.shape[1] - cached
+        model_inputs = super().prepare_inputs_for_generation(
+            input_ids, next_sequence_length=next_sequence_length, **kwargs
+        )
         if model_inputs.get("decoder_time_ids") is None:
             times = token_time_bins(input_ids, self.config.time_tokens).cumsum(dim=1)
             times = times[:, -model_inputs["decoder_input_ids"].shape[1] :]

@@ -171,3 +171,17 @@ def test_unknown_difficulty_or_instrument_is_refused(model, name, value):
     inputs = {**windows(2), name: torch.tensor([0, value])}
     with pytest.raises(ValueError, match=f"`{name}` must be between 0 and 3"):
         model.generate(**inputs, max_new_tokens=10)
+
+
+def test_generation_goes_on_from_a_cache_with_all_ids_and_no_mask(model):
+    inputs = windows(32, seed=3)
+    ids = model.generate(**inputs, max_new_tokens=41)[:, :6]
+    going_on = ~((ids == TOKENIZER.eos_token_id) | (ids == TOKENIZER.pad_token_id)).any(dim=1)
+    assert going_on.sum() >= 4
+    inputs = {name: value[going_on] for name, value in inputs.items()}
+    ids = ids[going_on]
+    cache = model(**inputs, decoder_input_ids=ids[:, :5], use_cache=True).past_key_values
+    expected = model.generate(**inputs, decoder_input_ids=ids, max_new_tokens=24)
+    assert torch.equal(
+        model.generate(**inputs, decoder_input_ids=ids, past_key_values=cache, max_new_tokens=24), expected
+    )
