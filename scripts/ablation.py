@@ -2,9 +2,9 @@
 """
 What each training option is worth: short runs on synthetic music, alike but for one option, at equal steps.
 
-    python scripts/ablation.py --output_dir runs/ablation       # a quarter of an hour on two cores; goes on if stopped
+    python scripts/ablation.py --output_dir runs/ablation       # some 25 minutes on two cores; goes on if stopped
 
-Writes `ablation.json` and `ablation.md`, scored on windows that no run trained on. docs/training.md shows the table.
+Writes `ablation.json` and `ablation.md`, scored on windows that no run trained on.
 """
 
 import json
