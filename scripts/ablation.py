@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from transformers import HfArgumentParser
 from transformers.utils import FEATURE_EXTRACTOR_NAME
 
 from tabhero_hf import TabHeroFeatureExtractor, TabHeroTokenizer
+from tabhero_hf.data.preparation import write_parquet
 from tabhero_hf.data.rendered import RenderedWindows, render_windows
 from tabhero_hf.data.schema import ChartKey, SongIdentity, window_rows, window_schema
 from tabhero_hf.training.arguments import parse_arguments
@@ -87,7 +87,7 @@ def write_dataset(output: Path, songs: dict[str, int]) -> Path:
             song = SongIdentity(f"{first_seed + index // 4:016x}", "mix", "", "", 0)
             rows += window_rows(song, charts[0]["input_features"], notes, extractor)
         (dataset / "data" / split).mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(rows, window_schema()), dataset / "data" / split / "rows.parquet")
+        write_parquet(pa.Table.from_pylist(rows, window_schema()), dataset / "data" / split / "rows.parquet")
     (dataset / FEATURE_EXTRACTOR_NAME).write_text(extractor.to_json_string())
     return dataset
 

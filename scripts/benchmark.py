@@ -79,16 +79,14 @@ def charts():
 
 def write_library(folder: Path, songs: int):
     """Songs of 4 minutes with 8 charts each, to one noise that comes and goes."""
-    import soundfile
+    from tabhero_hf.audio.transcoding import write_ogg
 
     rng = np.random.default_rng(0)
     samples = MINUTES * 60 * 44100
     loudness = np.repeat(rng.uniform(0.01, 0.2, MINUTES * 60 * 6), 44100 // 6)
     noise = rng.normal(size=(samples, 2)) * loudness[:, None]
     folder.mkdir()
-    with soundfile.SoundFile(folder / "noise.ogg", "w", 44100, 2, format="OGG", subtype="VORBIS") as file:
-        for start in range(0, samples, 44100):  # more at once overflow libsndfile's stack
-            file.write(noise[start : start + 44100])
+    write_ogg(folder / "noise.ogg", noise, 44100)
     sixteenths = np.arange(0, MINUTES * BPM * RESOLUTION, RESOLUTION // 4)
     for song in range(songs):
         tracks = {}

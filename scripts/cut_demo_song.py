@@ -17,6 +17,7 @@ import soundfile
 
 from tabhero_hf.audio import load_audio
 from tabhero_hf.audio.beats import onset_strength
+from tabhero_hf.audio.transcoding import write_ogg
 from tabhero_hf.charts import Chart, Difficulty, Instrument, Note, TempoMap, Track, find_stems, read_song, write_song
 
 SONGS = Path("/usr/share/games/fretsonfire/data/songs/sectoid")
@@ -29,7 +30,7 @@ BEATS_PER_BAR = 4
 PEAK = 0.9
 FADE_SECONDS = 0.005
 MAX_LAG_SECONDS = 0.1
-OGG_QUALITY = 0.3
+COMPRESSION_LEVEL = 0.7
 
 
 def cut_chart(chart: Chart, start: int, end: int) -> Chart:
@@ -66,16 +67,6 @@ def cut_mix(folder: Path, start: float, end: float) -> tuple[np.ndarray, int]:
     return mix * (PEAK / np.abs(mix).max()), rate
 
 
-def write_ogg(path: Path, samples: np.ndarray, rate: int) -> None:
-    """Writes Ogg Vorbis; in blocks, for libsndfile overflows its stack on long ones."""
-    channels = 1 if samples.ndim == 1 else samples.shape[1]
-    with soundfile.SoundFile(
-        path, "w", rate, channels, format="OGG", subtype="VORBIS", compression_level=1 - OGG_QUALITY
-    ) as file:
-        for block in np.array_split(samples, len(samples) // rate + 1):
-            file.write(block)
-
-
 def main(songs: Path = SONGS, fixtures: Path = FIXTURES) -> None:
     song = read_song(songs / DEMO)
     start, end = (bar * BEATS_PER_BAR * song.chart.tempo_map.resolution for bar in DEMO_BARS)
@@ -87,7 +78,7 @@ def main(songs: Path = SONGS, fixtures: Path = FIXTURES) -> None:
     mix, rate = cut_mix(songs / DEMO, start_seconds, end_seconds)
 
     audio = fixtures / "song.ogg"
-    write_ogg(audio, mix, rate)
+    write_ogg(audio, mix, rate, COMPRESSION_LEVEL)
     metadata = {
         "name": f"{DEMO} (excerpt)",
         "artist": "Sectoid",
@@ -100,7 +91,7 @@ def main(songs: Path = SONGS, fixtures: Path = FIXTURES) -> None:
     audio.unlink()
 
     other, rate = cut_mix(songs / OTHER, *OTHER_SECONDS)
-    write_ogg(fixtures / "other_song.ogg", other.mean(axis=1), rate)
+    write_ogg(fixtures / "other_song.ogg", other.mean(axis=1), rate, COMPRESSION_LEVEL)
     print(f"{DEMO}: {start_seconds:.3f} s to {end_seconds:.3f} s, Offset = {offset}")
 
 

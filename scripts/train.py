@@ -20,6 +20,9 @@ from tabhero_hf.training.run import train
 def main():
     try:
         arguments = parse_arguments()
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    try:
         trainer = train(*arguments)
     except (ValueError, FloatingPointError) as error:
         sys.exit(f"error: {error}")

@@ -283,8 +283,7 @@ def convert(
                 chart_format="mid" if midi else "chart",
             )
     except (ChartError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
+        _fail(error)
     typer.echo(f"{target}")
 
 

@@ -5,8 +5,6 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain, combinations
 
 import torch
 from torch import nn
@@ -31,7 +29,9 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_tabhero import TabHeroConfig
 from .generation_tabhero import TabHeroGenerationMixin, token_time_bins
+from .tokenization_tabhero import LANE_SETS, NUM_LANES
 
+STRUCK_LANES = [[int(lane in lanes) for lane in range(NUM_LANES)] for lanes in LANE_SETS]  # of each `FRET` token
 NO_ONSET = -1e4  # the onset logit of a bin without audio: its sigmoid is 0, and it fits float16
 MIN_LOG_ONSET = -10.0  # floor of an onset's log-probability, so that one silent bin cannot outweigh everything else
 
@@ -872,14 +872,6 @@ class TabHeroModel(TabHeroPreTrainedModel):
         )
 
 
-@lru_cache
-def lane_sets(num_fret_tokens: int) -> list[list[int]]:
-    """For each `FRET` token, which lanes it strikes: the non-empty subsets by size, then lexicographically."""
-    lanes = range(num_fret_tokens.bit_length())
-    subsets = chain.from_iterable(combinations(lanes, size) for size in range(1, len(lanes) + 1))
-    return [[int(lane in subset) for lane in lanes] for subset in subsets]
-
-
 def shift_tokens_right(labels: torch.Tensor, pad_token_id: int, decoder_start_token_id: int) -> torch.Tensor:
     """`labels` one position to the right behind the start token, with ignored labels (-100) as padding."""
     shifted = torch.cat([torch.full_like(labels[:, :1], decoder_start_token_id), labels[:, :-1]], dim=1)
@@ -1033,7 +1025,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         """
         fret_tokens = self.config.fret_tokens
         count = (labels != -100).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
-        lanes = torch.tensor(lane_sets(self.config.num_fret_tokens), device=logits.device, dtype=torch.float32)
+        lanes = torch.tensor(STRUCK_LANES, device=logits.device, dtype=torch.float32)
         is_fret = (labels >= fret_tokens.start) & (labels < fret_tokens.stop)
         fret_logits = logits[is_fret][:, fret_tokens.start : fret_tokens.stop].float()
         struck = (fret_logits.softmax(dim=-1) @ lanes).clamp(1e-6, 1 - 1e-6)

@@ -16,7 +16,7 @@ from tabhero_hf import (
     TabHeroProcessor,
     TabHeroTokenizer,
 )
-from tabhero_hf.modeling_tabhero import TabHeroEncoderOutput, lane_sets
+from tabhero_hf.modeling_tabhero import STRUCK_LANES, TabHeroEncoderOutput
 from tabhero_hf.tokenization_tabhero import LANE_SETS
 
 
@@ -238,7 +238,7 @@ def test_the_fret_loss_is_least_for_the_frets_of_the_labels():
 
 
 def test_the_model_knows_which_lanes_a_token_strikes():
-    assert [tuple(lane for lane in range(7) if struck[lane]) for struck in lane_sets(127)] == LANE_SETS
+    assert [tuple(lane for lane in range(7) if struck[lane]) for struck in STRUCK_LANES] == LANE_SETS
 
 
 def test_the_lane_loss_counts_lanes_that_are_wrong():

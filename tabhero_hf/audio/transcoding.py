@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from tabhero_hf.charts.packed import replacing
 
-from .loading import Source, audio_blocks, open_audio
+from .loading import BLOCK_FRAMES, Source, audio_blocks, open_audio
 
 FORMATS = {".ogg": ("OGG", "VORBIS"), ".opus": ("OGG", "OPUS")}
 RATES = {".ogg": range(8000, 48001), ".opus": (8000, 12000, 16000, 24000, 48000)}
@@ -18,6 +19,24 @@ OTHER_RATE = 48000
 MAX_CHANNELS = 2
 COMPRESSION_LEVEL = 0.4
 """Of 0 to 1: about 190 kbit/s of stereo Vorbis."""
+
+
+def write_ogg(
+    target: str | os.PathLike[str] | BinaryIO,
+    samples: np.ndarray,
+    sampling_rate: int,
+    compression_level: float = COMPRESSION_LEVEL,
+) -> None:
+    """Writes samples, shape ``(samples,)`` or ``(samples, channels)``, as Ogg Vorbis."""
+    import soundfile
+
+    channels = 1 if samples.ndim == 1 else samples.shape[1]
+    with soundfile.SoundFile(
+        target, "w", sampling_rate, channels, "VORBIS", format="OGG", compression_level=compression_level
+    ) as out:
+        # libvorbis runs out of stack when it is given a whole song at once.
+        for start in range(0, len(samples), BLOCK_FRAMES):
+            out.write(samples[start : start + BLOCK_FRAMES])
 
 
 def to_ogg(source: Source, target: str | os.PathLike[str]) -> Path:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tabhero_hf.audio.loading import BLOCK_FRAMES, audio_duration, load_audio, open_audio
-from tabhero_hf.audio.transcoding import COMPRESSION_LEVEL, to_ogg
+from tabhero_hf.audio.loading import audio_duration, load_audio, open_audio
+from tabhero_hf.audio.transcoding import to_ogg, write_ogg
 from tabhero_hf.charts.album_art import FIVE_FRET_COLORS, OPEN_COLOR, SIX_FRET_COLORS
 from tabhero_hf.charts.check import check_song, instrument_name, sustains
 from tabhero_hf.charts.notes import Chart, Difficulty, Instrument, Phrase, Track, in_phrases
@@ -96,17 +96,10 @@ def _ogg(stems: Sequence[File]) -> bytes:
 
 
 def _mixed(stems: Sequence[File]) -> bytes:
-    import soundfile
-
     mix = load_audio(stems, MIX_RATE)
     mix /= max(1.0, mix.max(), -mix.min())
     buffer = io.BytesIO()
-    with soundfile.SoundFile(
-        buffer, "w", MIX_RATE, 1, "VORBIS", format="OGG", compression_level=COMPRESSION_LEVEL
-    ) as out:
-        # libvorbis runs out of stack when it is given a whole song at once.
-        for start in range(0, len(mix), BLOCK_FRAMES):
-            out.write(mix[start : start + BLOCK_FRAMES])
+    write_ogg(buffer, mix, MIX_RATE)
     return buffer.getvalue()
 
 

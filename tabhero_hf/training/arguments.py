@@ -105,11 +105,6 @@ class TabHeroTrainingArguments(TrainingArguments):
         default=None, metadata={"help": "Stop after so many evaluations without a better loss."}
     )
 
-    def __post_init__(self):
-        if self.bf16 is None:
-            self.bf16 = False
-        super().__post_init__()
-
 
 def bf16_by_hardware() -> bool:
     """Whether this machine multiplies in bfloat16 faster than in float32."""

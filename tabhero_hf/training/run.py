@@ -1,6 +1,7 @@
 """A training run from its arguments: model, data, Trainer, and what is left when it ends."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -21,6 +22,9 @@ from ..tokenization_tabhero import TabHeroTokenizer
 from .arguments import DataArguments, ModelArguments, TabHeroTrainingArguments
 from .callbacks import GenerationMetrics, StopSignal, TrainingCurve
 from .trainer import TabHeroTrainer
+
+SIZE_FIELDS = ("hidden_size", "num_hidden_layers", "encoder_layers", "onset_pointer", "fret_pointer")
+"""Of a model's configuration: with others a checkpoint's weights do not fit."""
 
 MAX_NEW_TOKENS = 2048
 """What a model writes for a window at most, unless it says so itself: 512 notes, about eleven a second."""
@@ -76,8 +80,9 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTra
         generation.trainer = trainer
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_state()
-    trainer.save_model()  # with `args.push_to_hub` pushes too
-    trainer.create_model_card()
+    trainer.save_model()  # with `args.push_to_hub` writes the card and pushes too
+    if not args.push_to_hub:
+        trainer.create_model_card()
     return trainer
 
 
@@ -144,13 +149,12 @@ def _processor(model_args: ModelArguments, data_args: DataArguments) -> TabHeroP
     if not model_args.model_name_or_path:
         return TabHeroProcessor(prepared or TabHeroFeatureExtractor(), TabHeroTokenizer())
     processor = TabHeroProcessor.from_pretrained(model_args.model_name_or_path)
-    for name in FEATURE_FIELDS if prepared else ():
-        values = [getattr(extractor, name) for extractor in (prepared, processor.feature_extractor)]
-        if values[0] != values[1]:
-            raise ValueError(
-                f"the dataset {data_args.dataset!r} was prepared with {name} {values[0]}, but "
-                f"{model_args.model_name_or_path} hears {values[1]}: prepare the songs again, or start another model"
-            )
+    if prepared and (difference := _first_difference(FEATURE_FIELDS, prepared, processor.feature_extractor)):
+        name, has, needs = difference
+        raise ValueError(
+            f"the dataset {data_args.dataset!r} was prepared with {name} {has}, but {model_args.model_name_or_path} "
+            f"hears {needs}: prepare the songs again, or start another model"
+        )
     return processor
 
 
@@ -179,11 +183,16 @@ def _model(
     model.generation_config.max_new_tokens = model.generation_config.max_new_tokens or MAX_NEW_TOKENS
     if checkpoint:
         saved = TabHeroConfig.from_pretrained(checkpoint)
-        for name in ("hidden_size", "num_hidden_layers", "encoder_layers", "onset_pointer", "fret_pointer"):
-            values = [getattr(config, name) for config in (saved, model.config)]
-            if values[0] != values[1]:
-                raise ValueError(f"{checkpoint} has {name} {values[0]}, but this run's model has {values[1]}")
+        if difference := _first_difference(SIZE_FIELDS, saved, model.config):
+            name, has, needs = difference
+            raise ValueError(f"{checkpoint} has {name} {has}, but this run's model has {needs}")
     return model
+
+
+def _first_difference(names: Iterable[str], one: object, other: object) -> tuple[str, object, object] | None:
+    """The first of these attributes in which two objects differ, and its values."""
+    pairs = ((name, getattr(one, name), getattr(other, name)) for name in names)
+    return next((pair for pair in pairs if pair[1] != pair[2]), None)
 
 
 def _check_fit(config: TabHeroConfig, processor: TabHeroProcessor):

@@ -289,3 +289,10 @@ def test_flags_go_over_the_files_values():
     path = SCRIPT.parent / "configs" / "small.yaml"
     model, _, args = parse_arguments([str(path), "--learning_rate=1e-3"])
     assert (model.size, args.learning_rate, args.adam_beta2, args.max_grad_norm) == ("small", 1e-3, 0.95, 1.0)
+
+
+def test_a_yaml_file_that_is_not_there_is_one_sentence():
+    done = run(["nowhere.yaml"])
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "error: [Errno 2] No such file or directory: 'nowhere.yaml'"
+    assert "Traceback" not in done.stderr
