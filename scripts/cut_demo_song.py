@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 from tabhero_hf.audio import load_audio
-from tabhero_hf.audio.beats import onset_strength
+from tabhero_hf.audio.alignment import chart_lag
 from tabhero_hf.audio.transcoding import write_ogg
 from tabhero_hf.charts import Chart, Difficulty, Instrument, Note, TempoMap, Track, find_stems, read_song, write_song
 
@@ -29,7 +29,6 @@ BEATS_PER_BAR = 4
 
 PEAK = 0.9
 FADE_SECONDS = 0.005
-MAX_LAG_SECONDS = 0.1
 COMPRESSION_LEVEL = 0.7
 
 
@@ -44,14 +43,6 @@ def cut_chart(chart: Chart, start: int, end: int) -> Chart:
         tracks[key] = Track(*key, notes)
     tempo_map = TempoMap(chart.tempo_map.resolution, ((0, round(chart.tempo_map.tempos[0][1], 3)),))
     return Chart(tempo_map, tracks, end_ticks=(end - start,))
-
-
-def measure_offset(onsets: np.ndarray, guitar: np.ndarray, sampling_rate: int) -> float:
-    """Seconds, to the millisecond, by which to move charted onsets so that they meet the strongest onset strength."""
-    times, strength = onset_strength(guitar, sampling_rate)
-    lags = np.arange(-MAX_LAG_SECONDS, MAX_LAG_SECONDS, 0.001)
-    strengths = [np.interp(onsets + lag, times, strength).mean() for lag in lags]
-    return round(float(lags[np.argmax(strengths)]), 3)
 
 
 def cut_mix(folder: Path, start: float, end: float) -> tuple[np.ndarray, int]:
@@ -73,7 +64,7 @@ def main(songs: Path = SONGS, fixtures: Path = FIXTURES) -> None:
     start_seconds, end_seconds = song.chart.tempo_map.seconds([start, end])
     expert = song.chart.to_seconds(Instrument.LEAD, Difficulty.EXPERT)
     onsets = np.array([note[0] for note in expert if start_seconds <= note[0] < end_seconds])
-    offset = measure_offset(onsets, load_audio(songs / DEMO / "guitar.ogg"), 22050)
+    offset = chart_lag(onsets, load_audio(songs / DEMO / "guitar.ogg"), 22050)
     chart = replace(cut_chart(song.chart, start, end), offset=offset)
     mix, rate = cut_mix(songs / DEMO, start_seconds, end_seconds)
 

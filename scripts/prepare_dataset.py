@@ -37,10 +37,14 @@ class Arguments:
     instruments: list[str] = field(
         default_factory=lambda: ["lead", "bass", "rhythm", "keys"], metadata={"help": "Which charts to take."}
     )
-    audio: Literal["auto", "mix", "stem"] = field(
+    audio: Literal["auto", "mix", "stem", "parts"] = field(
         default="auto",
-        metadata={"help": "mix: the sum of all stems; stem: the instrument's own; auto: that, or else the sum."},
+        metadata={
+            "help": "mix: the sum of all stems; stem: the instrument's own; auto: that, or else the sum; parts: the "
+            "instrument's own with the sum of the others beside it, which training mixes."
+        },
     )
+    align: bool = field(default=False, metadata={"help": "Move charts to the audio's onsets, by 0.1 s at most."})
     min_notes: int = field(default=1, metadata={"help": "Fewest notes of a chart."})
     min_duration: float = field(default=0.0, metadata={"help": "Shortest song, in seconds."})
     max_duration: float = field(default=float("inf"), metadata={"help": "Longest song, in seconds."})
@@ -80,6 +84,7 @@ def prepare():
         difficulties=args.difficulties,
         instruments=args.instruments,
         audio=args.audio,
+        align=args.align,
         min_notes=args.min_notes,
         min_duration=args.min_duration,
         max_duration=args.max_duration,

@@ -153,14 +153,17 @@ class TabHeroFeatureExtractor(SequenceFeatureExtractor):
         if peak > 0:
             waveform = waveform / peak
 
-        log_mel = np.log(np.maximum(self._mel(waveform), self.log_floor))
+        log_mel = np.log(np.maximum(self.mel(waveform), self.log_floor))
         deviation = log_mel.std(dtype=np.float64)
         if deviation < 1e-6:
             return np.zeros_like(log_mel)
         return ((log_mel - log_mel.mean(dtype=np.float64)) / deviation).astype(np.float32)
 
-    def _mel(self, waveform: np.ndarray) -> np.ndarray:
-        """Mel power spectrogram `(frames, feature_size)`, as librosa's `melspectrogram(htk=True, norm=None)`."""
+    def mel(self, waveform: np.ndarray) -> np.ndarray:
+        """
+        Mel power spectrogram of a waveform as it is: `(samples,)` -> `(frames, feature_size)` float32, as librosa's
+        `melspectrogram(htk=True, norm=None)`.
+        """
         padded = np.pad(waveform, self.n_fft // 2, mode="reflect")
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
         # A frequency belongs to two bands at most. Unlike a dense product, whose sums may be taken in another order

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ..tokenization_tabhero import LAYOUT
+from .schema import Parts, mix_mels
 
 
 @dataclass
@@ -50,6 +51,30 @@ class RandomEqualizer:
             amplitude = rng.normal(0, self.strength / wave)
             curve += amplitude * np.cos(np.pi * wave * bands + rng.uniform(0, 2 * np.pi))
         return features + curve.astype(features.dtype)
+
+
+@dataclass
+class Remix:
+    """
+    Mixes an instrument and its backing anew: another balance, each through another equalizer, now and then the
+    instrument alone. The mix then gets the mean and deviation that the song's own has there, as a louder backing makes
+    no louder record.
+    """
+
+    mean_gain: float = 1.0  # decibels of the instrument
+    gain_deviation: float = 5.0
+    alone: float = 0.15  # how often there is no backing
+    equalizer: RandomEqualizer = field(default_factory=RandomEqualizer)
+
+    def __call__(self, features: np.ndarray, parts: Parts, rng: np.random.Generator) -> np.ndarray:
+        """The mix of an instrument's `features` `(frames, bands)` with its backing."""
+        own = mix_mels(features, parts)
+        mix = self.equalizer(features, rng)
+        if rng.random() >= self.alone:
+            backing = self.equalizer(parts.backing, rng)
+            mix = mix_mels(mix, parts._replace(backing=backing), rng.normal(self.mean_gain, self.gain_deviation))
+        deviation = mix.std()
+        return (mix - mix.mean()) * (own.std() / deviation if deviation else 0.0) + own.mean()
 
 
 @dataclass

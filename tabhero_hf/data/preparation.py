@@ -27,6 +27,7 @@ from typing import Literal
 import numpy as np
 from transformers.utils import FEATURE_EXTRACTOR_NAME
 
+from ..audio.alignment import chart_lag
 from ..audio.loading import AudioError, audio_duration, load_audio
 from ..charts.check import check
 from ..charts.errors import ChartError
@@ -36,7 +37,7 @@ from ..charts.packed import File, open_content, replacing
 from ..charts.song_folder import Song, read_song
 from ..charts.tempo import TempoMap
 from ..feature_extraction_tabhero import TabHeroFeatureExtractor
-from .schema import FEATURE_FIELDS, SCHEMA_VERSION, SPLITS, ChartKey, SongIdentity, window_rows, window_schema
+from .schema import FEATURE_FIELDS, SCHEMA_VERSION, SPLITS, ChartKey, Parts, SongIdentity, window_rows, window_schema
 from .tab_file import GENRES
 
 DATA, STAGING, REPORT = "data", ".prepared", "report.json"
@@ -53,6 +54,7 @@ INSTRUMENT_STEMS = {
     Instrument.KEYS: "keys",
 }
 MIX = "mix"
+BACKING = "+backing"
 
 MAX_BROKEN_NOTES = 0.1
 """A chart with a larger share of notes that came apart (`brokenNote`) was not written by hand and ear."""
@@ -105,7 +107,9 @@ class PreparationSettings:
     Args:
         difficulties, instruments: Which charts; their names in any case, or members.
         audio: What they are charted to: `mix`, the sum of all stems; `stem`, the instrument's own one, without which a
-            chart is skipped; `auto`, the instrument's own one where there is one, else the sum.
+            chart is skipped; `auto`, the instrument's own one where there is one, else the sum; `parts`, the
+            instrument's own one and, beside it, the sum of all others, for training to mix.
+        align: Move each audio's charts to where its onsets are, see [`~tabhero_hf.audio.alignment.chart_lag`].
         min_notes: A chart with fewer is skipped.
         min_duration, max_duration: Seconds; a shorter or longer song is skipped.
         splits: Shares of training, validation and test.
@@ -117,7 +121,8 @@ class PreparationSettings:
 
     difficulties: tuple[Difficulty, ...] = tuple(Difficulty)
     instruments: tuple[Instrument, ...] = INSTRUMENTS
-    audio: Literal["mix", "stem", "auto"] = "auto"
+    audio: Literal["mix", "stem", "auto", "parts"] = "auto"
+    align: bool = False
     min_notes: int = 1
     min_duration: float = 0.0
     max_duration: float = float("inf")
@@ -138,8 +143,8 @@ class PreparationSettings:
         if not set(self.instruments) <= set(INSTRUMENTS):
             known = ", ".join(instrument.name.lower() for instrument in INSTRUMENTS)
             raise PreparationError(f"models chart the instruments {known}, no others")
-        if self.audio not in ("mix", "stem", "auto"):
-            raise PreparationError(f"audio is mix, stem or auto, not {self.audio!r}")
+        if self.audio not in ("mix", "stem", "auto", "parts"):
+            raise PreparationError(f"audio is mix, stem, auto or parts, not {self.audio!r}")
         if self.min_notes < 1:
             raise PreparationError(f"a chart has at least 1 note: min_notes cannot be {self.min_notes}")
         if not 0 <= self.min_duration < self.max_duration:
@@ -315,11 +320,13 @@ def _read(path: Path, settings: PreparationSettings) -> tuple[str, list, tuple[R
     song_id = _digest(artist, title, *sorted(digests.values()))
     identity = SongIdentity(song_id, "", artist, title, genre_number(song.metadata.get("genre", "")))
     tables = []
-    for (name, files), waveform in decoded(song.stems, charted):
+    for (name, files), waveform, backing in decoded(song.stems, charted, settings.audio == "parts"):
         seconds = len(waveform) / feature_extractor().sampling_rate
+        played = {key: song.chart.to_seconds(*key) for key in charted[name, files]}
+        lag = _lag(waveform, played.values()) if settings.align else 0.0
         charts = {}
-        for key in charted[name, files]:
-            notes = song.chart.to_seconds(*key)
+        for key, notes in played.items():
+            notes = [(onset + lag, *rest) for onset, *rest in notes]
             kept = [note for note in notes if 0 <= note[0] < seconds]
             outside = len(notes) - len(kept)
             if outside > MAX_NOTES_OUTSIDE * len(notes):
@@ -332,6 +339,8 @@ def _read(path: Path, settings: PreparationSettings) -> tuple[str, list, tuple[R
                     remarks.append(Remark(_name(key), f"{outside} notes before or after the audio were left out"))
         if not charts:
             continue
+        if backing is not None:
+            name += BACKING
         audio = PreparedAudio(
             name,
             _digest(*sorted(digests[file] for file in files)),
@@ -340,7 +349,7 @@ def _read(path: Path, settings: PreparationSettings) -> tuple[str, list, tuple[R
             tuple(PreparedChart(*key, len(notes), _notes_digest(notes)) for key, notes in sorted(charts.items())),
         )
         facts = audio_facts(waveform, song.chart)
-        table = window_table(identity._replace(audio=name), waveform, charts, facts, settings.extractor)
+        table = window_table(identity._replace(audio=name), waveform, charts, facts, settings.extractor, backing)
         tables.append((audio, table))
     if not tables:
         raise _Left("none of its charts can be used", remarks)
@@ -354,7 +363,7 @@ def audio_of(song: Song, instrument: Instrument, audio: str) -> tuple[str, tuple
     The bass has the rhythm stem where it has none of its own and no rhythm guitar is charted.
 
     Args:
-        audio: `mix`, `stem` or `auto`, see [`PreparationSettings`].
+        audio: `mix`, `stem`, `auto` or `parts`, see [`PreparationSettings`].
 
     Returns:
         `None` where the instrument has to have a stem and has none.
@@ -369,32 +378,41 @@ def audio_of(song: Song, instrument: Instrument, audio: str) -> tuple[str, tuple
         for name in names:
             if name in stems:
                 return name, (stems[name],)
-    return None if audio == "stem" else (MIX, tuple(song.stems))
+    return None if audio in ("stem", "parts") else (MIX, tuple(song.stems))
 
 
 def decoded(
-    stems: Sequence[File], asked: Iterable[tuple[str, tuple[File, ...]]]
-) -> Iterator[tuple[tuple[str, tuple[File, ...]], np.ndarray]]:
+    stems: Sequence[File], asked: Iterable[tuple[str, tuple[File, ...]]], apart: bool = False
+) -> Iterator[tuple[tuple[str, tuple[File, ...]], np.ndarray, np.ndarray | None]]:
     """
-    The asked audios as mono float32 `(samples,)`, each stem decoded once: single stems in their order, then the sum.
+    The asked audios as mono float32 `(samples,)`: single stems in their order, then the sum. With `apart`, each single
+    stem comes with the sum of all others, else with `None`, and every stem is decoded once.
 
     Raises:
         AudioError: A stem cannot be decoded.
     """
     single = {files[0]: (name, files) for name, files in asked if name != MIX}
     mixed = next(((name, files) for name, files in asked if name == MIX), None)
+    sampling_rate = feature_extractor().sampling_rate
     total = np.zeros(0, dtype=np.float32)
     for file in stems:
         if not mixed and file not in single:
             continue
-        waveform = load_audio([file], feature_extractor().sampling_rate)
+        waveform = load_audio([file], sampling_rate)
         if file in single:
-            yield single[file], waveform
+            others = [other for other in stems if other != file] if apart else []
+            yield single[file], waveform, load_audio(others, sampling_rate) if others else None
         if mixed:
             total = np.pad(total, (0, max(0, len(waveform) - len(total))))
             total[: len(waveform)] += waveform
     if mixed:
-        yield mixed, total
+        yield mixed, total, None
+
+
+def _lag(waveform: np.ndarray, charts: Iterable[list[SecondsNote]]) -> float:
+    """Of the chart with most notes, as it is the nearest to what is played."""
+    onsets = np.array([note[0] for note in max(charts, key=len)])
+    return chart_lag(onsets, waveform, feature_extractor().sampling_rate)
 
 
 def broken_charts(chart: Chart) -> dict[tuple[Instrument, Difficulty], str]:
@@ -449,14 +467,29 @@ def window_table(
     charts: dict[ChartKey, list[SecondsNote]],
     facts: dict[str, float],
     extractor: TabHeroFeatureExtractor,
+    backing: np.ndarray | None = None,
 ):
-    """The rows of an audio as a `pyarrow.Table` that says how they were made."""
+    """The rows of an audio, and of what is played beside it, as a `pyarrow.Table` that says how they were made."""
     import pyarrow as pa
 
-    mel = extractor.log_mel(waveform).astype(np.float16)
+    mel, parts = (extractor.log_mel(waveform), None) if backing is None else mels_apart(waveform, backing, extractor)
     metadata = {METADATA_KEY: json.dumps({**layout_facts(extractor), **facts}, sort_keys=True).encode()}
     schema = window_schema().with_metadata(metadata)
-    return pa.Table.from_pylist(list(window_rows(song, mel, charts, extractor)), schema=schema)
+    return pa.Table.from_pylist(list(window_rows(song, mel, charts, extractor, parts)), schema=schema)
+
+
+def mels_apart(
+    waveform: np.ndarray, backing: np.ndarray, extractor: TabHeroFeatureExtractor
+) -> tuple[np.ndarray, Parts]:
+    """The features of two sounds, each `(samples,)`, on the scale that their sum's features have."""
+    samples = max(len(waveform), len(backing))
+    sounds = [np.pad(sound, (0, samples - len(sound))) for sound in (waveform, backing)]
+    peak = max(np.abs(sum(sounds)).max(), 1e-9)
+    one, other, both = (
+        np.log(np.maximum(extractor.mel(sound / peak), extractor.log_floor)) for sound in (*sounds, sum(sounds))
+    )
+    mean, scale = both.mean(dtype=np.float64), max(float(both.std(dtype=np.float64)), 1e-6)
+    return (one - mean) / scale, Parts((other - mean) / scale, scale)
 
 
 def layout_facts(extractor: TabHeroFeatureExtractor) -> dict:

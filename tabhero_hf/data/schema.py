@@ -13,7 +13,7 @@ from ..tokenization_tabhero import NUM_LANES, Note
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SPLITS = ("train", "validation", "test")
 
 # The fields of the feature extractor on which the mels depend: a model has to be given the same.
@@ -32,7 +32,8 @@ class SongIdentity(NamedTuple):
 
     Args:
         song_id: 16 hexadecimal digits, the same for all audios of a song.
-        audio: which audio the charts are charted to: `mix`, or a stem such as `guitar`.
+        audio: which audio the charts are charted to: `mix`, a stem such as `guitar`, or a stem with all others beside
+            it, `guitar+backing`.
         artist, title: of the song.
         genre: a number of [`~tabhero_hf.data.tab_file.GENRES`].
     """
@@ -44,6 +45,33 @@ class SongIdentity(NamedTuple):
     genre: int
 
 
+class Parts(NamedTuple):
+    """
+    What can be mixed with an instrument's mel: features on the same scale, that of the two together.
+
+    Args:
+        backing: log-mel of all else `(frames, feature_size)`.
+        log_scale: natural logarithms of power in 1 of the features.
+    """
+
+    backing: np.ndarray
+    log_scale: float
+
+
+def mix_mels(mel: np.ndarray, parts: Parts, gain: float = 0.0) -> np.ndarray:
+    """
+    Features of the sum of two sounds, from their features: powers add, whatever their phases.
+
+    Args:
+        mel: of the one `(frames, feature_size)`.
+        parts: the other.
+        gain: of the one, in decibels.
+    """
+    scale = np.float32(parts.log_scale)
+    louder = mel * scale + np.float32(gain * np.log(10) / 10)
+    return np.logaddexp(louder, parts.backing * scale) / scale
+
+
 def window_schema() -> pa.Schema:
     """
     The columns of a window:
@@ -53,6 +81,9 @@ def window_schema() -> pa.Schema:
       song's audio follow one another.
     - `song_frames`: frames of the whole song.
     - `mel`: the log-mel frames, float16, frame-major, `(num_frames, feature_size)`.
+    - `backing`: those of the song's other stems, for training to mix with `mel` at any gain (see [`Parts`]); null
+      where `mel` is all there is.
+    - `log_scale`: natural logarithms of power in 1 of `mel` and `backing`; null without `backing`.
     - `charts`: for each chart `difficulty`, `instrument`, and the notes with onset in the window: `onsets` in seconds
       from the window's start, `lanes` as bits (lane `i` as `2 ** i`), `modifiers` as bits (1 HOPO, 2 tap, 4 star
       power) and `sustains` in seconds.
@@ -79,6 +110,8 @@ def window_schema() -> pa.Schema:
             "num_frames": pa.int32(),
             "song_frames": pa.int32(),
             "mel": pa.binary(),
+            "backing": pa.binary(),
+            "log_scale": pa.float32(),
             "charts": pa.list_(pa.struct(chart)),
         }
     )
@@ -89,6 +122,7 @@ def window_rows(
     mel: np.ndarray,
     charts: Mapping[ChartKey, Sequence[Note]],
     extractor: TabHeroFeatureExtractor,
+    parts: Parts | None = None,
 ) -> Iterator[dict]:
     """
     The windows of a song's audio as rows of [`window_schema`].
@@ -98,8 +132,10 @@ def window_rows(
         mel: The whole audio's features `(frames, feature_size)`.
         charts: Notes in seconds of each chart, ascending.
         extractor: Gives the bounds of the windows.
+        parts: What the features can be mixed with, of as many frames.
     """
     mel = np.ascontiguousarray(mel, dtype=np.float16)
+    backing = None if parts is None else np.ascontiguousarray(parts.backing, dtype=np.float16)
     onsets = {key: np.array([note[0] for note in notes]) for key, notes in charts.items()}
     for window, (first, end) in enumerate(extractor.window_bounds(len(mel))):
         start, stop = extractor.frames_to_seconds(first), extractor.frames_to_seconds(end)
@@ -114,6 +150,8 @@ def window_rows(
             "num_frames": end - first,
             "song_frames": len(mel),
             "mel": mel[first:end].tobytes(),
+            "backing": None if backing is None else backing[first:end].tobytes(),
+            "log_scale": None if parts is None else parts.log_scale,
             "charts": rows,
         }
 

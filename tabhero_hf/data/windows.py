@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ import torch
 
 from ..feature_extraction_tabhero import TabHeroFeatureExtractor
 from ..tokenization_tabhero import Note, TabHeroTokenizer
-from .schema import ChartKey, chart_notes, window_schema
+from .collator import Remix
+from .schema import ChartKey, Parts, chart_notes, mix_mels, window_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +32,7 @@ ITEM_FIELDS = (
     "song_id",
     "window_start",
 )
+ROW_FIELDS = ("song_id", "genre", "window", "start_frame", "num_frames", "log_scale")
 NOTE_COLUMNS = ("onsets", "lanes", "modifiers", "sustains")
 Columns = dict[str, np.ndarray]
 """Of a chart: notes, ascending, as `NOTE_COLUMNS`."""
@@ -61,6 +64,9 @@ class ChartWindows(torch.utils.data.Dataset):
         min_frames: Rows with fewer frames, of which a song may have one at its end, are left out.
         random_start: For training: each reading starts the window somewhere else, up to half the way to its neighbours
             and within the song, and joins it from two rows. It is as long as the song's first. Drawn as `seed` is.
+        remix: For training: each reading mixes the instrument and its backing, where rows have one, anew. Without it
+            they are as loud as in the song.
+        stretch: For training, with random starts: windows are played up to this share faster or slower.
         curriculum_epochs: For training, with random starts: windows grow from an eighth of their length in the first
             epoch to all of it after so many.
         seed: Of all that is drawn.
@@ -79,13 +85,19 @@ class ChartWindows(torch.utils.data.Dataset):
         instruments: Collection[int] | None = None,
         min_frames: int = 1,
         random_start: bool = False,
+        remix: Remix | None = None,
+        stretch: float = 0.0,
         curriculum_epochs: int = 0,
         seed: int = 0,
     ):
-        if curriculum_epochs and not random_start:
-            raise ValueError("`curriculum_epochs` needs `random_start`")
+        if (curriculum_epochs or stretch) and not random_start:
+            raise ValueError("`curriculum_epochs` and `stretch` need `random_start`")
+        if not 0 <= stretch < 1:
+            raise ValueError(f"`stretch` is a share of the tempo from 0 to less than 1, not {stretch}")
         self.extractor = extractor or TabHeroFeatureExtractor()
         self.random_start = random_start
+        self.remix = remix
+        self.stretch = stretch
         self.curriculum_epochs = curriculum_epochs
         self.seed = seed
         self._tokenizer = TabHeroTokenizer()
@@ -120,14 +132,18 @@ class ChartWindows(torch.utils.data.Dataset):
         return len(self._rows)
 
     def __getitem__(self, index: int) -> dict:
+        return self.read(index)
+
+    def read(self, index: int, turn: int = 0) -> dict:
+        """An item; each `turn` of an epoch draws anew."""
         key = ChartKey(int(self._difficulties[index]), int(self._instruments[index]))
         row = int(self._rows[index])
-        rng = np.random.default_rng((self.seed, int(self._epoch), index % len(self)))
+        rng = np.random.default_rng((self.seed, int(self._epoch), index % len(self), turn))
         if self.random_start:
-            item = self._joined_item(row, key, *self._drawn_window(row, rng))
+            item = self._joined_item(row, key, rng)
         else:
             window, notes = self._read(row, key)
-            features = _mel(window, self.extractor)
+            features = self._mixed(*_mels(window, self.extractor), window["log_scale"], rng)
             item = _item(window, features, _as_notes(notes), key, self.extractor, self._tokenizer)
         return {**item, "seed": int(rng.integers(2**63))}
 
@@ -173,8 +189,8 @@ class ChartWindows(torch.utils.data.Dataset):
     def _read(self, row: int, key: ChartKey) -> tuple[dict, Columns]:
         """The row without its charts, and the columns of one of them."""
         table: pa.Table = self._dataset[row]
-        window = {name: table[name][0].as_py() for name in ("song_id", "genre", "window", "start_frame", "num_frames")}
-        window["mel"] = table["mel"][0].as_buffer()
+        window = {name: table[name][0].as_py() for name in ROW_FIELDS}
+        window |= {name: table[name][0].as_buffer() for name in ("mel", "backing")}
         charts = table["charts"][0].values
         keys = zip(charts.field("difficulty").to_pylist(), charts.field("instrument").to_pylist(), strict=True)
         place = list(keys).index(key)
@@ -196,30 +212,90 @@ class ChartWindows(torch.utils.data.Dataset):
             frames = short
         return start, frames
 
-    def _joined_item(self, row: int, key: ChartKey, start_frame: int, frames: int) -> dict:
-        """The window of the row's song that starts at a frame."""
-        seconds = self.extractor.frames_to_seconds
-        features = np.empty((frames, self.extractor.feature_size), dtype=np.float32)
+    def _joined_item(self, row: int, key: ChartKey, rng: np.random.Generator) -> dict:
+        """A window of the row's song that starts at a random frame."""
+        start_frame, frames = self._drawn_window(row, rng)
+        speed = self._drawn_speed(row, start_frame, frames, rng)
+        heard = math.ceil((frames - 1) * speed) + 1  # frames of the song
         while self._starts[row] > start_frame:
             row -= 1
         while self._starts[row] + self._frames[row] <= start_frame:
             row += 1
+        seconds = self.extractor.frames_to_seconds
         notes: Columns = {}
-        filled = 0
-        while filled < len(features):
+        mels, backings, filled = [], [], 0
+        while filled < heard:
             window, row_notes = self._read(row, key)
             offset = start_frame + filled - window["start_frame"]
-            part = _mel(window, self.extractor)[offset : offset + len(features) - filled]
-            features[filled : filled + len(part)] = part
-            filled += len(part)
+            mel, backing = (
+                part if part is None else part[offset : offset + heard - filled]
+                for part in _mels(window, self.extractor)
+            )
+            mels.append(mel)
+            backings.append(backing)
+            filled += len(mel)
             onsets = row_notes["onsets"] + np.float64(seconds(window["start_frame"]) - seconds(start_frame))
             notes = _joined(notes, {**row_notes, "onsets": onsets})
             row += 1
-        low, high = np.searchsorted(notes["onsets"], np.array((0.0, seconds(filled))) - ONSET_ERROR)
+        backing = None if backings[0] is None else np.concatenate(backings)
+        features = self._mixed(np.concatenate(mels), backing, window["log_scale"], rng)
+        features, notes = _played_at(speed, features, notes, frames)
+        low, high = np.searchsorted(notes["onsets"], np.array((0.0, seconds(frames))) - ONSET_ERROR)
         notes = {name: values[low:high] for name, values in notes.items()}
         notes["onsets"] = np.maximum(notes["onsets"], 0.0)
         window["start_frame"] = start_frame
         return _item(window, features, _as_notes(notes), key, self.extractor, self._tokenizer)
+
+    def _drawn_speed(self, row: int, start_frame: int, frames: int, rng: np.random.Generator) -> float:
+        """How many times faster a window is played, as far as the song reaches."""
+        if not self.stretch:
+            return 1.0
+        speed = math.exp(rng.uniform(-1, 1) * math.log1p(self.stretch))
+        longest = int(self._song_frames[row]) - start_frame - 1
+        return min(speed, longest / (frames - 1)) if frames > 1 else 1.0
+
+    def _mixed(
+        self, mel: np.ndarray, backing: np.ndarray | None, log_scale: float, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Features `(frames, feature_size)`, float32, of an instrument and what is played beside it, if known."""
+        mel = mel.astype(np.float32)
+        if backing is None:
+            return mel
+        parts = Parts(backing.astype(np.float32), log_scale)
+        return (self.remix(mel, parts, rng) if self.remix else mix_mels(mel, parts)).astype(np.float32)
+
+
+class MixedWindows(torch.utils.data.Dataset):
+    """
+    Several [`ChartWindows`] as one, each read so many times in an epoch, and each time drawn anew: a few songs by hand
+    beside many made ones.
+
+    Args:
+        parts: Windows, and how often they are read.
+    """
+
+    def __init__(self, parts: Sequence[tuple[ChartWindows, int]]):
+        self._parts = list(parts)
+        self._ends = np.cumsum([len(windows) * turns for windows, turns in parts]).tolist()
+
+    def set_epoch(self, epoch: int):
+        """See [`ChartWindows.set_epoch`]."""
+        for windows, _ in self._parts:
+            windows.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, index: int) -> dict:
+        part = bisect.bisect_right(self._ends, index)
+        windows, _ = self._parts[part]
+        turn, index = divmod(index - (self._ends[part - 1] if part else 0), len(windows))
+        return windows.read(index, turn)
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """See [`ChartWindows.lengths`]."""
+        return [length for windows, turns in self._parts for length in windows.lengths * turns]
 
 
 def stream_windows(
@@ -267,7 +343,10 @@ def _flattened(
 ) -> dict[str, list]:
     """The items of the only row in a batch."""
     window = {name: values[0] for name, values in rows.items()}
-    features = _mel(window, extractor).astype(np.float32)
+    mel, backing = _mels(window, extractor)
+    features = mel.astype(np.float32)
+    if backing is not None:
+        features = mix_mels(features, Parts(backing.astype(np.float32), window["log_scale"])).astype(np.float32)
     items = []
     for chart in window["charts"] if window["num_frames"] >= min_frames else []:
         key = ChartKey(chart["difficulty"], chart["instrument"])
@@ -295,16 +374,34 @@ def _item(
     return dict(zip(ITEM_FIELDS, values, strict=True))
 
 
-def _mel(window: Mapping, extractor: TabHeroFeatureExtractor) -> np.ndarray:
-    """The mel of a row `(frames, feature_size)`, float16, read-only."""
+def _mels(window: Mapping, extractor: TabHeroFeatureExtractor) -> tuple[np.ndarray, np.ndarray | None]:
+    """Mel and backing of a row, each `(frames, feature_size)`, float16, read-only; `None` without a backing."""
     frames, bands = window["num_frames"], extractor.feature_size
-    size = memoryview(window["mel"]).nbytes
-    if size != 2 * frames * bands:
-        raise ValueError(
-            f"window {window['window']} of song {window['song_id']} has {size / 2 / frames:g} mel bands, but the "
-            f"feature extractor's `feature_size` is {bands}: use the one that the data set was prepared with"
-        )
-    return np.frombuffer(window["mel"], dtype="<f2").reshape(frames, bands)
+    mels = []
+    for name in ("mel", "backing"):
+        if window[name] is None:
+            mels.append(None)
+            continue
+        size = memoryview(window[name]).nbytes
+        if size != 2 * frames * bands:
+            raise ValueError(
+                f"window {window['window']} of song {window['song_id']} has {size / 2 / frames:g} {name} bands, but "
+                f"the feature extractor's `feature_size` is {bands}: use the one that the data set was prepared with"
+            )
+        mels.append(np.frombuffer(window[name], dtype="<f2").reshape(frames, bands))
+    return tuple(mels)
+
+
+def _played_at(speed: float, features: np.ndarray, notes: Columns, frames: int) -> tuple[np.ndarray, Columns]:
+    """The first `frames` of features, and their notes, played so many times faster, at the same pitch."""
+    if speed == 1:
+        return features, notes
+    places = np.minimum(np.arange(frames) * speed, len(features) - 1)
+    before = places.astype(np.int64)
+    after = np.minimum(before + 1, len(features) - 1)
+    share = (places - before)[:, None].astype(np.float32)
+    features = features[before] * (1 - share) + features[after] * share
+    return features, {**notes, "onsets": notes["onsets"] / speed, "sustains": notes["sustains"] / np.float32(speed)}
 
 
 def _chart_index(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

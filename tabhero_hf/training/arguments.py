@@ -39,6 +39,10 @@ class DataArguments:
         default=None, metadata={"help": "Folder that scripts/prepare_dataset.py wrote, or dataset on the Hub."}
     )
     dataset_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of a Hub dataset."})
+    second_dataset: str | None = field(
+        default=None, metadata={"help": "Another one whose training split is trained on beside it."}
+    )
+    second_dataset_turns: int = field(default=1, metadata={"help": "How often an epoch reads that one."})
     train_split_name: str = field(default="train", metadata={"help": "Split to train on."})
     eval_split_name: str = field(default="validation", metadata={"help": "Split to evaluate on."})
     difficulties: list[int] | None = field(default=None, metadata={"help": "0 easy to 3 expert. All when unset."})
@@ -46,6 +50,13 @@ class DataArguments:
         default=None, metadata={"help": "0 lead, 1 bass, 2 rhythm, 3 keys. All when unset."}
     )
     random_start: bool = field(default=True, metadata={"help": "Start training windows anywhere in the song."})
+    remix: bool = field(
+        default=True,
+        metadata={"help": "Mix instrument and backing anew each time, for datasets prepared with --audio parts."},
+    )
+    stretch: float = field(
+        default=0.0, metadata={"help": "Play training windows up to this share faster or slower, at the same pitch."}
+    )
     curriculum_epochs: int = field(
         default=0, metadata={"help": "Windows grow from an eighth of their length to all of it over so many epochs."}
     )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,10 +12,10 @@ from transformers import EarlyStoppingCallback, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..configuration_tabhero import TabHeroConfig
-from ..data.collator import BackgroundNoise, RandomEqualizer, RandomGain, SpecAugment, TabHeroCollator
+from ..data.collator import BackgroundNoise, RandomEqualizer, RandomGain, Remix, SpecAugment, TabHeroCollator
 from ..data.publishing import published_extractor
 from ..data.schema import FEATURE_FIELDS
-from ..data.windows import ChartWindows
+from ..data.windows import ChartWindows, MixedWindows
 from ..feature_extraction_tabhero import TabHeroFeatureExtractor
 from ..modeling_tabhero import TabHeroForConditionalGeneration
 from ..processing_tabhero import TabHeroProcessor
@@ -46,14 +47,20 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTra
     processor = _processor(model_args, data_args)
     model = _model(model_args, processor, checkpoint)
     _check_fit(model.config, processor)
-    train_windows = _windows(
-        splits[data_args.train_split_name],
-        processor,
-        data_args,
-        random_start=data_args.random_start,
-        curriculum_epochs=data_args.curriculum_epochs,
-        seed=args.seed,
-    )
+    drawn = {
+        "random_start": data_args.random_start,
+        "remix": Remix() if data_args.remix else None,
+        "stretch": data_args.stretch,
+        "curriculum_epochs": data_args.curriculum_epochs,
+        "seed": args.seed,
+    }
+    train_windows = _windows(splits[data_args.train_split_name], processor, data_args, **drawn)
+    if data_args.second_dataset:
+        second = replace(data_args, dataset=data_args.second_dataset, dataset_revision=None)
+        _check_features(second, processor)
+        rows = load_splits(second, evaluated=False)[data_args.train_split_name]
+        turns = data_args.second_dataset_turns
+        train_windows = MixedWindows([(train_windows, 1), (_windows(rows, processor, data_args, **drawn), turns)])
     eval_windows = None
     if args.eval_strategy != "no":
         eval_windows = _windows(splits[data_args.eval_split_name], processor, data_args)
@@ -145,17 +152,22 @@ def _augmentations(data_args: DataArguments) -> list:
 
 def _processor(model_args: ModelArguments, data_args: DataArguments) -> TabHeroProcessor:
     """The model's own processor, or for a new model one with the features of the dataset."""
-    prepared = published_extractor(data_args.dataset, data_args.dataset_revision)
     if not model_args.model_name_or_path:
+        prepared = published_extractor(data_args.dataset, data_args.dataset_revision)
         return TabHeroProcessor(prepared or TabHeroFeatureExtractor(), TabHeroTokenizer())
     processor = TabHeroProcessor.from_pretrained(model_args.model_name_or_path)
+    _check_features(data_args, processor)
+    return processor
+
+
+def _check_features(data_args: DataArguments, processor: TabHeroProcessor):
+    prepared = published_extractor(data_args.dataset, data_args.dataset_revision)
     if prepared and (difference := _first_difference(FEATURE_FIELDS, prepared, processor.feature_extractor)):
         name, has, needs = difference
         raise ValueError(
-            f"the dataset {data_args.dataset!r} was prepared with {name} {has}, but {model_args.model_name_or_path} "
-            f"hears {needs}: prepare the songs again, or start another model"
+            f"the dataset {data_args.dataset!r} was prepared with {name} {has}, but the model hears {needs}: prepare "
+            "the songs again, or start another model"
         )
-    return processor
 
 
 def _model(

@@ -28,7 +28,7 @@ from tabhero_hf.data.preparation import (
     genre_number,
     prepare_library,
 )
-from tabhero_hf.data.schema import FEATURE_FIELDS, chart_notes
+from tabhero_hf.data.schema import FEATURE_FIELDS, Parts, chart_notes, mix_mels
 from tabhero_hf.data.tab_file import GENRES
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_dataset.py"
@@ -541,3 +541,49 @@ def test_folders_that_cannot_be_used(songs, tmp_path):
 )
 def test_genres_by_their_nearest_name(text, genre):
     assert GENRES[genre_number(text)] == genre
+
+
+# Instrument and backing apart
+
+
+def bursts(onsets, seconds: float, seed: int) -> np.ndarray:
+    """Silence with a tenth of a second of noise at each onset."""
+    rng, sound = np.random.default_rng(seed), np.zeros(round(seconds * 22050))
+    for onset in onsets:
+        start = round(onset * 22050)
+        sound[start : start + 2205] = rng.normal(0, 0.1, 2205)[: len(sound) - start]
+    return sound
+
+
+def test_an_instrument_and_its_backing_are_kept_apart_and_sum_to_the_song(tmp_path):
+    song = made_song(tmp_path / "songs" / "one", 1, stems=("guitar", "bass", "song"))
+    sounds = {
+        "guitar": bursts(np.arange(0.1, 4.8, 0.6), 5.0, 1),
+        "bass": bursts(np.arange(0.4, 3.0, 0.6), 3.2, 2),
+        "song": bursts(np.arange(0.25, 4.0, 0.6), 4.1, 3),
+    }
+    for stem, sound in sounds.items():
+        soundfile.write(song / f"{stem}.wav", sound, 22050, "FLOAT")
+    prepare_library(tmp_path / "songs", tmp_path / "out", replace(ALL_TRAINING, audio="parts"))
+    (row,) = rows_of(tmp_path / "out")
+    assert row["audio"] == "guitar+backing" and [chart["instrument"] for chart in row["charts"]] == [0]
+    mel, backing = (np.frombuffer(row[name], "<f2").reshape(-1, 128).astype(np.float32) for name in ("mel", "backing"))
+    whole = sum(np.pad(sound, (0, 5 * 22050 - len(sound))) for sound in sounds.values())
+    expected = feature_extractor().log_mel(whole)
+    sounding = expected > expected.min() + 1  # two silences add up to a little more than one
+    mix = mix_mels(mel, Parts(backing, row["log_scale"]))
+    np.testing.assert_allclose(mix[sounding], expected[sounding], atol=0.1)
+    # Where only one of them sounds, the other is silent.
+    guitar_alone, bass_alone = (slice(round(at * 86.13), round(at * 86.13) + 3) for at in (0.13, 0.43))
+    assert mel[guitar_alone].min() > backing[guitar_alone].max()
+    assert backing[bass_alone].min() > mel[bass_alone].max()
+
+
+def test_a_chart_that_is_early_is_moved_to_its_audio(tmp_path):
+    chart = made_chart(seconds=4.0)
+    onsets = np.array([note[0] for note in chart.to_seconds(LEAD, EXPERT)])
+    song = made_song(tmp_path / "songs" / "one", 1, chart, stems=("guitar", "song"))
+    soundfile.write(song / "guitar.wav", bursts(onsets + 0.05, 5.0, 1), 22050, "FLOAT")
+    prepare_library(tmp_path / "songs", tmp_path / "out", replace(ALL_TRAINING, audio="parts", align=True))
+    (row,) = rows_of(tmp_path / "out")
+    np.testing.assert_allclose(row["charts"][0]["onsets"], onsets + 0.05, atol=0.004)

@@ -20,9 +20,9 @@ from tabhero_hf import (
 )
 from tabhero_hf.audio.loading import audio_duration
 from tabhero_hf.charts import read_song
-from tabhero_hf.data.collator import SpecAugment, TabHeroCollator
-from tabhero_hf.data.schema import ChartKey, SongIdentity, window_rows, window_schema
-from tabhero_hf.data.windows import ITEM_FIELDS, ChartWindows, stream_windows
+from tabhero_hf.data.collator import Remix, SpecAugment, TabHeroCollator
+from tabhero_hf.data.schema import ChartKey, Parts, SongIdentity, mix_mels, window_rows, window_schema
+from tabhero_hf.data.windows import ITEM_FIELDS, ChartWindows, MixedWindows, stream_windows
 
 BANDS = 2
 EXTRACTOR = TabHeroFeatureExtractor(feature_size=BANDS, max_frames=200, overlap_frames=50)
@@ -227,7 +227,7 @@ def test_random_starts_reach_all_of_a_song(curriculum_epochs):
 
 
 def test_a_curriculum_needs_random_starts():
-    with pytest.raises(ValueError, match="`curriculum_epochs` needs `random_start`"):
+    with pytest.raises(ValueError, match="need `random_start`"):
         ChartWindows(as_dataset(made_rows()), EXTRACTOR, curriculum_epochs=2)
 
 
@@ -308,3 +308,83 @@ def test_augmentation_does_not_depend_on_the_process_or_the_batch():
     first = epoch(0, 4, 0)
     assert all(map(torch.equal, first, epoch(0, 3, 2)))
     assert not any(map(torch.equal, first, epoch(1, 4, 0)))
+
+
+# An instrument and its backing
+
+
+def rows_in_parts(frames: int = 700) -> tuple[list[dict], np.ndarray, Parts]:
+    rng = np.random.default_rng(0)
+    mel, backing = rng.normal(size=(2, frames, BANDS)).astype(np.float16)
+    parts = Parts(backing, 2.0)
+    identity = SongIdentity("0" * 16, "guitar+backing", "", "", 0)
+    return list(window_rows(identity, mel, made_charts(0, frames), EXTRACTOR, parts)), mel, parts
+
+
+@pytest.mark.parametrize("random_start", [False, True])
+def test_an_instrument_is_heard_with_its_backing(random_start):
+    rows, mel, parts = rows_in_parts()
+    mix = mix_mels(mel.astype(np.float32), Parts(parts.backing.astype(np.float32), 2.0))
+    for item in ChartWindows(as_dataset(rows), EXTRACTOR, random_start=random_start):
+        start = round(item["window_start"] * 22050 / 256)
+        np.testing.assert_allclose(item["input_features"], mix[start : start + len(item["input_features"])], atol=1e-5)
+    streamed = stream_windows(as_dataset(rows).to_iterable_dataset(), EXTRACTOR)
+    assert_same_items(ChartWindows(as_dataset(rows), EXTRACTOR), streamed)
+
+
+def test_a_remix_is_another_one_each_time_as_loud_as_the_song():
+    rows, _, _ = rows_in_parts()
+    heard = ChartWindows(as_dataset(rows), EXTRACTOR)
+    remixed = ChartWindows(as_dataset(rows), EXTRACTOR, remix=Remix())
+    first = [item["input_features"] for item in remixed]
+    np.testing.assert_array_equal(first[0], remixed[0]["input_features"])
+    remixed.set_epoch(1)
+    for before, after, own in zip(first, remixed, heard):
+        assert not np.allclose(before, after["input_features"], atol=0.1)
+        assert after["labels"] == own["labels"]
+        for moment in (np.mean, np.std):
+            assert moment(after["input_features"]) == pytest.approx(moment(own["input_features"]), abs=1e-4)
+
+
+def test_the_instrument_alone_has_nothing_of_its_backing():
+    rows, mel, parts = rows_in_parts()
+    alone = Remix(alone=1.0, equalizer=lambda features, rng: features)
+    rng = np.random.default_rng(0)
+    one = alone(mel.astype(np.float32), parts, rng)
+    other = alone(mel.astype(np.float32), Parts(parts.backing - 20, 2.0), rng)
+    np.testing.assert_allclose(np.corrcoef(one.ravel(), mel.ravel())[0, 1], 1, atol=1e-4)
+    np.testing.assert_allclose(np.corrcoef(one.ravel(), other.ravel())[0, 1], 1, atol=1e-4)
+
+
+def test_a_stretched_window_has_its_notes_where_they_sound():
+    """Each frame holds its number in the song, so what is under a note says where in the song it was."""
+    charts = made_charts(0, 700)
+    windows = ChartWindows(as_dataset(song_rows(0, 700, charts)), EXTRACTOR, random_start=True, stretch=0.3)
+    speeds = []
+    for item in windows:
+        assert len(item["input_features"]) == 200
+        onsets = np.array([note[0] for note in TOKENIZER.decode_notes(item["labels"])])
+        places = np.interp(onsets * 22050 / 256, np.arange(200), item["input_features"][:, 0]) * 256 / 22050
+        charted = np.array([note[0] for note in charts[item["difficulty_ids"], item["instrument_ids"]]])
+        speeds.append((item["input_features"][-1, 0] - item["input_features"][0, 0]) / 199)
+        if len(onsets):
+            assert np.abs(places[:, None] - charted).min(axis=1).max() < 0.01
+            among = (charted > places[0] - 0.01) & (charted < places[-1] + 0.01)
+            assert among.sum() == len(onsets)
+    assert 1 / 1.3 - 0.01 < min(speeds) < 0.9 and 1.1 < max(speeds) < 1.31
+
+
+def test_songs_read_several_times_an_epoch_are_drawn_anew_each_time():
+    many, few = (
+        ChartWindows(as_dataset(song_rows(song, 900, made_charts(song, 900))), EXTRACTOR, random_start=True)
+        for song in range(2)
+    )
+    mixed = MixedWindows([(many, 1), (few, 3)])
+    assert len(mixed) == len(many) + 3 * len(few) == len(mixed.lengths)
+    assert {mixed[index]["song_id"] for index in range(len(many))} == {f"{0:016x}"}
+    middle = len(few) // 2
+    turns = [mixed[len(many) + turn * len(few) + middle] for turn in range(3)]
+    assert {item["song_id"] for item in turns} == {f"{1:016x}"}
+    assert len({item["window_start"] for item in turns}) == 3
+    mixed.set_epoch(1)
+    assert mixed[len(many) + middle]["window_start"] != turns[0]["window_start"]
