@@ -371,7 +371,7 @@ def test_a_stretched_window_has_its_notes_where_they_sound():
             assert np.abs(places[:, None] - charted).min(axis=1).max() < 0.01
             among = (charted > places[0] - 0.01) & (charted < places[-1] + 0.01)
             assert among.sum() == len(onsets)
-    assert 1 / 1.3 - 0.01 < min(speeds) < 0.9 and 1.1 < max(speeds) < 1.31
+    assert 1 / 1.3 - 0.01 < min(speeds) < 0.9 and 1.05 < max(speeds) < 1.31
 
 
 def test_songs_read_several_times_an_epoch_are_drawn_anew_each_time():
