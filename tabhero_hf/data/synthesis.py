@@ -14,6 +14,7 @@ import numpy as np
 from scipy import fft, signal
 
 SAMPLE_RATE = 22050
+BLOCK, MARGIN = 1 << 18, 1 << 12  # samples
 KITS = 32
 ROOMS = 24
 
@@ -45,8 +46,19 @@ def add_at(target: np.ndarray, sound: np.ndarray, seconds: float, gain: float = 
 # Filters
 
 
+def in_blocks(effect: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+    """`effect` applied to blocks that overlap, for what reaches less than `MARGIN` samples: one long transform is slow."""
+    starts = range(0, len(x), BLOCK)
+    pieces = [(start, max(0, start - MARGIN)) for start in starts]
+    return np.concatenate([effect(x[low : start + BLOCK + MARGIN])[start - low :][:BLOCK] for start, low in pieces])
+
+
 def equalise(x: np.ndarray, *gains: Gain) -> np.ndarray:
     """Multiply the spectrum of `x` by each gain function of frequency (Hz)."""
+    return in_blocks(lambda block: _equalise(block, gains), x)
+
+
+def _equalise(x: np.ndarray, gains: tuple[Gain, ...]) -> np.ndarray:
     size = fft.next_fast_len(len(x) + 2048, real=True)
     spectrum = fft.rfft(x, size)
     frequencies = _frequencies(size)
@@ -294,9 +306,14 @@ def guitar_amplifier(rng: np.random.Generator, drive: float) -> Amplifier:
 
 def amplify(di: np.ndarray, amplifier: Amplifier) -> np.ndarray:
     """Play a summed string signal through the amplifier, clipped at twice the rate against aliasing. RMS about 1."""
+    sound = in_blocks(lambda block: _amplify(block, amplifier), di / (active_rms(di) * 3.0 + 1e-9))
+    return sound / (active_rms(sound) + 1e-9)
+
+
+def _amplify(di: np.ndarray, amplifier: Amplifier) -> np.ndarray:
     size = fft.next_fast_len(len(di) + 2048, real=True)
     size += size % 2
-    spectrum = fft.rfft(di / (active_rms(di) * 3.0 + 1e-9), size)
+    spectrum = fft.rfft(di, size)
     frequencies = _frequencies(size)
     for gain in amplifier.before:
         spectrum *= gain(frequencies)
@@ -310,8 +327,7 @@ def amplify(di: np.ndarray, amplifier: Amplifier) -> np.ndarray:
     spectrum = fft.rfft(driven)[: len(spectrum)] / 2.0
     for gain in amplifier.after:
         spectrum *= gain(frequencies)
-    sound = fft.irfft(spectrum, size)[: len(di)]
-    return sound / (active_rms(sound) + 1e-9)
+    return fft.irfft(spectrum, size)[: len(di)]
 
 
 def second_take(di: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -91,6 +91,20 @@ STYLES = {
     KEYS: {"melody": 4, "arpeggio": 4, "run": 2, "chords": 3, "octaves": 1},
 }
 
+BEATS = ("rock", "rock", "rock", "half", "double", "double", "blast", "punk")
+DRUM_LEVELS = {  # dB
+    "kick": 0,
+    "snare": 0,
+    "hat": -13,
+    "open": -12,
+    "ride": -13,
+    "crash": -8,
+    "china": -9,
+    "tom0": -2,
+    "tom1": -2,
+    "tom2": -1,
+}
+
 Label = tuple[float, tuple[int, ...], int, float]
 
 
@@ -114,6 +128,8 @@ class Note:
     muted: bool = False
     legato: bool = False
     velocity: float = 1.0
+    glide: float = 0.0  # semitones below its pitch from which it is bent or slid up
+    take: int = 0  # notes of one pitch and take sound alike
     weight: int = 0  # metrical strength: 4 bar, 3 half bar, 2 beat, 1 half beat, 0 other
     grid_time: float = 0.0  # s, before human timing
 
@@ -245,7 +261,9 @@ def compose_riff(
     return notes
 
 
-def draw_rhythm(rng: np.random.Generator, meter: Meter, steps: int, style: str) -> list[tuple[int, int]]:
+def draw_rhythm(
+    rng: np.random.Generator, meter: Meter, steps: int, style: str, fastest: float = FASTEST_NOTES
+) -> list[tuple[int, int]]:
     """Fill `steps` with a few rhythmic cells near a target density: (start, length) of each note."""
     rate = {
         "run": rng.uniform(6.0, 10.0),
@@ -256,7 +274,7 @@ def draw_rhythm(rng: np.random.Generator, meter: Meter, steps: int, style: str) 
     cells = STRAIGHT_CELLS if meter.per_beat == 4 else TRIPLET_CELLS
     if style == "chords" or (style in ("melody", "power", "octaves") and rng.random() < 0.25):
         cells = LONG_CELLS[meter.per_beat]
-    cells = [cell for cell in cells if min(map(abs, cell)) * meter.step * FASTEST_NOTES > 1.0]
+    cells = [cell for cell in cells if min(map(abs, cell)) * meter.step * fastest > 1.0]
     rates = np.array([sum(s > 0 for s in cell) / (sum(map(abs, cell)) * meter.step) for cell in cells])
     odds = np.exp(-np.square((rates - rate) / 1.5)) + 1e-3
     chosen = rng.choice(len(cells), size=int(rng.integers(1, 4)), p=odds / odds.sum())
@@ -452,15 +470,19 @@ def render_part(rng: np.random.Generator, part: list[Note], instrument: int, sam
     return render_guitar(rng, part, samples)
 
 
-def render_guitar(rng: np.random.Generator, part: list[Note], samples: int) -> np.ndarray:
-    """Strings into an amplifier, sometimes double-tracked."""
+def render_guitar(
+    rng: np.random.Generator, part: list[Note], samples: int, drive: float | None = None, double: float = 0.65
+) -> np.ndarray:
+    """Strings into an amplifier of the given or a drawn `drive`, double-tracked with odds `double`."""
     string = syn.guitar_string(rng)
-    drive = float(np.exp(rng.uniform(np.log(1.0), np.log(300.0)))) if rng.random() < 0.5 else rng.uniform(20.0, 250.0)
+    if drive is None:
+        loud = rng.random() >= 0.5
+        drive = rng.uniform(20.0, 250.0) if loud else float(np.exp(rng.uniform(np.log(1.0), np.log(300.0))))
     di = strum(rng, part, samples, string, syn.palm_muted(string, rng), scrape=rng.uniform(0.15, 0.9))
     di += 10.0 ** rng.uniform(-3.5, -2.3) * rng.normal(0.0, 1.0, samples).astype(np.float32) / np.sqrt(drive)
     amplifier = syn.guitar_amplifier(rng, drive)
     sound = syn.amplify(di, amplifier)
-    if rng.random() < 0.65:
+    if rng.random() < double:
         sound += rng.uniform(0.4, 1.0) * syn.amplify(syn.second_take(di, rng), amplifier)
     if rng.random() < 0.15:
         sound = syn.flange(sound, rng)
@@ -497,20 +519,20 @@ def strum(
     # The plectrum touches and damps the string before it strikes: what makes notes distinct at high gain.
     touch = rng.uniform(0.002, 0.012)
     picks = [syn.pick_noise(rng) for _ in range(3)]
-    longest: dict[tuple[int, bool], float] = {}
+    longest: dict[tuple[int, bool, float, int], float] = {}
     for note in part:
         for above in SHAPES[note.shape][0]:
-            key = (note.root + above, note.muted)
+            key = (note.root + above, note.muted, note.glide, note.take)
             longest[key] = max(longest.get(key, 0.0), note.length)
     cache = {
-        (pitch, mute): sing(rng, muted if mute else timbre, pitch + tuning, min(length, 0.4 if mute else 5.0))
-        for (pitch, mute), length in longest.items()
+        key: sing(rng, muted if key[1] else timbre, key[0] + tuning, min(length, 0.4 if key[1] else 5.0), key[2])
+        for key, length in longest.items()
     }
     target = np.zeros(samples, np.float32)
     for note in part:
         for voice, above in enumerate(SHAPES[note.shape][0]):
-            sound = cache[note.root + above, note.muted][: max(64, int((note.length - touch) * syn.SAMPLE_RATE))]
-            sound = syn.fade_out(sound, release)
+            sound = cache[note.root + above, note.muted, note.glide, note.take]
+            sound = syn.fade_out(sound[: max(64, int((note.length - touch) * syn.SAMPLE_RATE))], release)
             if note.legato:
                 # A hammered note lacks the brightest instant of the attack.
                 rise = min(len(sound), 160)
@@ -521,11 +543,15 @@ def strum(
     return target
 
 
-def sing(rng: np.random.Generator, timbre: syn.Timbre, pitch: float, length: float) -> np.ndarray:
-    """One pitch; long notes sometimes with vibrato, or bent up into."""
+def sing(
+    rng: np.random.Generator, timbre: syn.Timbre, pitch: float, length: float, glide: float = 0.0
+) -> np.ndarray:
+    """One pitch, reached from `glide` semitones below; other long notes sometimes with vibrato, or bent up into."""
     seconds = max(length, 0.05) + 0.02
     bend = None
-    if seconds > 0.4 and rng.random() < 0.4:
+    if glide:
+        bend = syn.bend_up(seconds, glide, rng.uniform(0.05, 0.2))
+    elif seconds > 0.4 and rng.random() < 0.4:
         bend = syn.vibrato(rng, seconds, rng.uniform(0.1, 0.5))
     elif seconds > 0.3 and rng.random() < 0.1:
         bend = syn.bend_up(seconds, rng.uniform(0.5, 2.0), rng.uniform(0.06, 0.15))
@@ -631,22 +657,7 @@ def render_voice(rng: np.random.Generator, meter: Meter, samples: int) -> np.nda
 
 def play_drums(rng: np.random.Generator, meter: Meter, part: list[Note], samples: int) -> np.ndarray:
     """A beat of 1-2 bars repeated, with fills and crashes at the section ends."""
-    kit = syn.drum_kit(int(rng.integers(syn.KITS)))
-    gains = {
-        name: decibels(rng, level, 3.0)
-        for name, level in {
-            "kick": 0,
-            "snare": 0,
-            "hat": -13,
-            "open": -12,
-            "ride": -13,
-            "crash": -8,
-            "china": -9,
-            "tom0": -2,
-            "tom1": -2,
-            "tom2": -1,
-        }.items()
-    }
+    kit = draw_kit(rng)
     beat = draw_beat(rng, meter)
     cover = rng.random() < 0.25
     sigma = rng.uniform(0.001, 0.005)
@@ -664,19 +675,34 @@ def play_drums(rng: np.random.Generator, meter: Meter, part: list[Note], samples
         hits += [(meter.phase + s * meter.step + rng.normal(0.0, sigma), name, v) for s, name, v in bar_hits]
     if cover:
         hits += [(note.time + float(rng.normal(0.0, sigma)), "kick", 0.9) for note in part]
+    return strike(rng, kit, hits, samples)
+
+
+def draw_kit(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """The sounds of a drum kit by name, each at its level in the mix."""
+    kit = syn.drum_kit(int(rng.integers(syn.KITS)))
+    return {name: kit[name] * np.float32(decibels(rng, level, 3.0)) for name, level in DRUM_LEVELS.items()}
+
+
+def strike(
+    rng: np.random.Generator, kit: dict[str, np.ndarray], hits: list[tuple[float, str, float]], samples: int
+) -> np.ndarray:
+    """Sound of hits (time s, drum, velocity)."""
     target = np.zeros(samples, np.float32)
     for time, name, velocity in hits:
-        syn.add_at(target, kit[name], time, gains[name] * velocity * rng.uniform(0.85, 1.0))
+        syn.add_at(target, kit[name], time, velocity * rng.uniform(0.85, 1.0))
     return target
 
 
-def draw_beat(rng: np.random.Generator, meter: Meter) -> list[tuple[int, str, float]]:
+def draw_beat(
+    rng: np.random.Generator, meter: Meter, kinds: tuple[str, ...] = BEATS
+) -> list[tuple[int, str, float]]:
     """One bar of a rock, half-time, double-bass or blast beat: (step, drum, velocity)."""
     beat, bar, half = meter.per_beat, meter.bar, max(1, meter.per_beat // 2)
     if half * meter.step < 0.1:
         half = beat
     fast = 1 if meter.step > 0.08 else 2
-    kind = rng.choice(["rock", "rock", "rock", "half", "double", "double", "blast", "punk"])
+    kind = rng.choice(kinds)
     cymbal = str(rng.choice(["hat", "hat", "open", "ride", "crash", "china"]))
     pulse = int(rng.choice([beat, half, half]))
     hits = [(s, cymbal, 1.0 if s % beat == 0 else 0.7) for s in range(0, bar, pulse)]

@@ -1,0 +1,182 @@
+"""Made songs: whole songs rendered to stems, with their charts.
+
+The score comes from `composition`, the sound of each instrument from `synthetic` and `synthesis`, the chart from
+`made_charts`. A stem sounds the same whether it is rendered alone, with the others or into a mix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from ..charts import Chart, Difficulty, Instrument, SecondsNote, TempoMap
+from . import synthesis as syn
+from .composition import STYLES, Placed, Score, Section, compose_song
+from .made_charts import chart_score
+from .synthetic import Note, decibels, draw_kit, render_bass, render_guitar, render_keys, strike
+
+CHARTED = (Instrument.LEAD, Instrument.BASS, Instrument.RHYTHM, Instrument.KEYS)
+STEMS = ("lead", "bass", "rhythm", "keys", "second", "vocals", "drums")
+TAIL = 1.5  # s of sound after the last bar
+LATEST = 0.015  # s that a human plays before or after the grid, at most
+
+LEVELS = {"lead": 0.0, "bass": -2.0, "rhythm": -1.0, "keys": -5.0, "second": -3.0, "vocals": -2.0, "drums": 0.0}
+"""Of each stem in the mix, in dB; songs differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeSong:
+    """A song with its chart.
+
+    Args:
+        stems: those of `STEMS` that sound, by name, each float32 mono of (samples,) at `synthesis.SAMPLE_RATE`; their
+            sum is the song.
+        chart: lead, bass, rhythm and, in some songs, keys at four difficulties; in the time of the audio.
+        featured: the instrument that the song is about.
+    """
+
+    stems: dict[str, np.ndarray]
+    chart: Chart
+    featured: Instrument
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSong:
+    """A song in two stems, to be mixed anew every time.
+
+    Args:
+        part: what the featured instrument plays, float32 mono of (samples,) at `synthesis.SAMPLE_RATE`.
+        backing: everything else, of the same shape.
+        notes: of each charted (difficulty, instrument), in seconds of the audio, as
+            :data:`~tabhero_hf.charts.SecondsNote`.
+        featured: the instrument that `part` is.
+    """
+
+    part: np.ndarray
+    backing: np.ndarray
+    notes: dict[tuple[Difficulty, Instrument], list[SecondsNote]]
+    featured: Instrument
+
+
+def render_song(seed: int, seconds: float | None = None) -> MadeSong:
+    """Compose, render and chart a whole song; see :func:`~tabhero_hf.data.composition.compose_song`."""
+    score = compose_song(seed, seconds)
+    return MadeSong(dict(_mixed_stems(score)), chart_score(score), score.featured)
+
+
+def render_training_song(seed: int, seconds: float | None = None) -> TrainingSong:
+    """The same song as :func:`render_song`, as the featured instrument's part and all the rest."""
+    score = compose_song(seed, seconds)
+    part = backing = np.zeros(_samples(score), np.float32)
+    backing = backing.copy()
+    for name, sound in _mixed_stems(score):
+        if name == score.featured.name.lower():
+            part = sound
+        else:
+            backing += sound
+    chart = chart_score(score)
+    notes = {(difficulty, instrument): chart.to_seconds(instrument, difficulty) for instrument, difficulty in chart.tracks}
+    return TrainingSong(part, backing, notes, score.featured)
+
+
+def _samples(score: Score) -> int:
+    return int((score.tempo_map.seconds(score.end) + TAIL) * syn.SAMPLE_RATE)
+
+
+# Mix
+
+
+def _mixed_stems(score: Score) -> Iterator[tuple[str, np.ndarray]]:
+    """The stems that sound, each at its level in the song and in the song's room."""
+    desk = np.random.default_rng([3, score.seed])
+    room, wet = int(desk.integers(syn.ROOMS)), desk.uniform(0.0, 0.35)
+    gains = {name: decibels(desk, level, 2.5) for name, level in LEVELS.items()}
+    for i, name in enumerate(STEMS):
+        rng = np.random.default_rng([4, score.seed, i])
+        sound = _render_stem(rng, score, name)
+        if sound is None:
+            continue
+        sound = sound * np.float32(0.1 * gains[name] / (syn.active_rms(sound) + 1e-9))
+        sound += np.float32(wet * (0.3 if name == "bass" else 1.0)) * syn.reverberate(sound, room)
+        yield name, sound.astype(np.float32)
+
+
+def _render_stem(rng: np.random.Generator, score: Score, name: str) -> np.ndarray | None:
+    """One stem, at any level; none where it has nothing to play."""
+    samples = _samples(score)
+    if name == "drums":
+        return strike(rng, draw_kit(rng), _in_seconds(rng, score), samples) if score.drums else None
+    notes = perform(rng, score.parts[name], score.tempo_map)
+    if not notes:
+        return None
+    if name in ("lead", "rhythm", "second"):
+        return _render_guitars(rng, score, name, samples)
+    render = {"bass": render_bass, "keys": render_keys, "vocals": _render_vocals}[name]
+    return render(rng, notes, samples)
+
+
+def _render_guitars(rng: np.random.Generator, score: Score, name: str, samples: int) -> np.ndarray:
+    """A guitar, distorted and mostly double-tracked, but for the sections that are played clean."""
+    style = STYLES[score.style]
+    drive = float(np.exp(rng.uniform(*np.log(style.drive))))
+    double = {"lead": 0.85, "rhythm": 0.85, "second": 0.0}[name]
+    clean_ends = [(section.tick, section.end) for section in score.sections if section.clean]
+    clean, driven = [], []
+    for placed in score.parts[name]:
+        is_clean = any(start <= placed.tick < end for start, end in clean_ends)
+        (clean if is_clean else driven).append(placed)
+    sound = np.zeros(samples, np.float32)
+    for part, gain, odds in ((driven, drive, double), (clean, rng.uniform(1.0, 3.0), 0.4)):
+        notes = perform(rng, part, score.tempo_map)
+        if notes:
+            # Only what lies between its first and last note: the amplifier is what takes the time.
+            start = max(0.0, notes[0].time - 0.1)
+            length = min(samples, int((notes[-1].time + notes[-1].length + 1.0 - start) * syn.SAMPLE_RATE))
+            moved = [replace(note, time=note.time - start) for note in notes]
+            syn.add_at(sound, render_guitar(rng, moved, length, gain, odds), start)
+    return sound
+
+
+def _render_vocals(rng: np.random.Generator, notes: list[Note], samples: int) -> np.ndarray:
+    """A voice that slides into its notes, sung or shouted."""
+    timbre = syn.singer(rng)
+    sound = np.zeros(samples, np.float32)
+    for note in notes:
+        bend = syn.vibrato(rng, note.length, rng.uniform(0.1, 0.5)) + syn.bend_up(note.length, rng.uniform(0.0, 2.0), 0.08)
+        tone = syn.tone(timbre, syn.midi_to_hz(note.root), note.length, rng, bend)
+        syn.add_at(sound, syn.fade_out(tone, 0.05), note.time, note.velocity)
+    if rng.random() < 0.4:
+        rough = 1.0 + 0.8 * rng.normal(0.0, 1.0, samples).astype(np.float32)
+        sound = np.tanh(4.0 * sound / (syn.active_rms(sound) + 1e-9)) * rough
+    return sound
+
+
+# Performance
+
+
+def perform(rng: np.random.Generator, part: tuple[Placed, ...], tempo_map: TempoMap) -> list[Note]:
+    """From ticks to seconds with human timing; a note stops where the next one starts."""
+    notes = [note for placed in part for note in placed.notes]
+    if not notes:
+        return []
+    starts = np.array([note.time for note in notes])
+    grid = tempo_map.seconds(starts)
+    times = grid + human(rng, len(notes))
+    ends = np.minimum(tempo_map.seconds(starts + [note.length for note in notes]), np.append(times[1:], np.inf))
+    return [
+        replace(note, time=time, length=max(end - time, 0.02), grid_time=planned)
+        for note, time, end, planned in zip(notes, times.tolist(), ends.tolist(), grid.tolist())
+    ]
+
+
+def human(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Seconds by which notes are early or late."""
+    return np.clip(rng.normal(0.0, rng.uniform(0.002, 0.006), count), -LATEST, LATEST)
+
+
+def _in_seconds(rng: np.random.Generator, score: Score) -> list[tuple[float, str, float]]:
+    times = score.tempo_map.seconds([tick for tick, _, _ in score.drums]) + human(rng, len(score.drums))
+    return [(time, name, velocity) for time, (_, name, velocity) in zip(times.tolist(), score.drums)]
