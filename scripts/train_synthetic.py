@@ -64,11 +64,6 @@ class WindowTrainer(Trainer):
     def _get_train_sampler(self, train_dataset=None):
         return LengthGroupedSampler(self.args.train_batch_size, lengths=self.train_dataset.lengths)
 
-    def _prepare_inputs(self, inputs):
-        inputs = super()._prepare_inputs(inputs)
-        inputs.pop("attention_mask")  # rendered windows are all of one length, and masks cost time
-        return inputs
-
 
 class ListeningTrainer(Trainer):
     """Trains a model's encoder alone, in one process."""
@@ -124,7 +119,7 @@ def train(
             augment=[
                 BackgroundNoise(probability=0.3),
                 RandomEqualizer(),
-                SpecAugment(max_bands=10, max_frames=15),
+                SpecAugment(),
             ],
             fret_corruption=fret_corruption,
             seed=args.seed,

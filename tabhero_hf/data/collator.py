@@ -17,9 +17,9 @@ class SpecAugment:
     """
 
     frequency_masks: int = 2
-    max_bands: int = 27
+    max_bands: int = 10
     time_masks: int = 2
-    max_frames: int = 100
+    max_frames: int = 15
 
     def __call__(self, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A masked copy of `features` `(frames, bands)`."""
@@ -122,8 +122,8 @@ class TabHeroCollator:
 
     A window is a dictionary with `input_features` `(frames, bands)`, `labels` (token ids without `<BOS>`) and the
     integers `difficulty_ids` and `instrument_ids`; all else but `seed` is passed over. The batch holds what the
-    model's `forward` takes: tensors of those names, features float32 padded with 0 and labels padded with -100, and
-    `attention_mask` `(batch, frames)`, 1 for frames and 0 for padding.
+    model's `forward` takes: tensors of those names, features float32 padded with 0 and labels padded with -100, and,
+    where windows are not all of one length, `attention_mask` `(batch, frames)`, 1 for frames and 0 for padding.
 
     Augmentation of a window is drawn by its `seed`, if it has one, as those of [`ChartWindows`] have: the same in any
     process and any batch, and another one in each epoch. For others it is drawn afresh in each process.
@@ -160,10 +160,11 @@ class TabHeroCollator:
             attention_mask[row, : len(window_features)] = 1
             labels[row, : len(window["labels"])] = window["labels"]
         batch = {"decoder_input_ids": self._corrupted(labels, rngs[0])} if self.fret_corruption else {}
+        if not attention_mask.all():  # without a mask, attention is faster
+            batch["attention_mask"] = torch.from_numpy(attention_mask)
         return {
             **batch,
             "input_features": torch.from_numpy(features),
-            "attention_mask": torch.from_numpy(attention_mask),
             "labels": torch.from_numpy(labels),
             "difficulty_ids": torch.tensor([window["difficulty_ids"] for window in windows]),
             "instrument_ids": torch.tensor([window["instrument_ids"] for window in windows]),

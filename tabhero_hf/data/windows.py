@@ -216,7 +216,8 @@ class ChartWindows(torch.utils.data.Dataset):
         """A window of the row's song that starts at a random frame."""
         start_frame, frames = self._drawn_window(row, rng)
         speed = self._drawn_speed(row, start_frame, frames, rng)
-        heard = math.ceil((frames - 1) * speed) + 1  # frames of the song
+        # Frames of the song; rounding must not lead beyond its end.
+        heard = min(math.ceil((frames - 1) * speed) + 1, int(self._song_frames[row]) - start_frame)
         while self._starts[row] > start_frame:
             row -= 1
         while self._starts[row] + self._frames[row] <= start_frame:

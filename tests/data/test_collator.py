@@ -21,13 +21,17 @@ def test_windows_are_padded_and_masked():
     assert batch["difficulty_ids"].tolist() == [0, 3] and batch["instrument_ids"].tolist() == [1, 1]
 
 
+def test_windows_of_one_length_need_no_mask():
+    assert "attention_mask" not in TabHeroCollator()([window(50, [2], 0), window(50, [2])])
+
+
 def test_spec_augment_masks_no_more_than_it_says():
     features = np.ones((500, 128), dtype=np.float32)
     rng = np.random.default_rng(0)
     masked = [SpecAugment()(features, rng) for _ in range(200)]
     bands = [int((~m.any(axis=0)).sum()) for m in masked]
     frames = [int((~m.any(axis=1)).sum()) for m in masked]
-    assert max(bands) <= 54 and max(frames) <= 200 and np.mean(bands) > 10 and np.mean(frames) > 40
+    assert max(bands) <= 20 and max(frames) <= 30 and np.mean(bands) > 5 and np.mean(frames) > 8
     assert features.all()
 
 
