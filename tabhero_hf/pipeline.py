@@ -1,7 +1,7 @@
 """Audio in, charts out: `pipeline("audio-to-chart")`."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ class AudioToChartPipeline(Pipeline):
 
     - `difficulties`, `instruments` (`list`, default all four and `["lead"]`): names or numbers.
     - `window_batch_size` (`int`, default 32): windows, each for one difficulty and instrument, decoded at once.
+    - `monitor_progress` (`Callable[[int, int], None]`): called after each such batch with how many of how many windows
+      are decoded.
     - `generate_kwargs` (`dict`): for `generate()`, such as `num_beams` or `do_sample`.
     - `bpm` (`float`): the song's tempo, where it is known; else it is found in the audio.
     - `tempo_map` ([`~tabhero_hf.charts.TempoMap`]) and `offset` (`float`, default 0): the song's map, where it is
@@ -60,6 +62,7 @@ class AudioToChartPipeline(Pipeline):
         difficulties=None,
         instruments=None,
         window_batch_size=None,
+        monitor_progress=None,
         generate_kwargs=None,
         bpm=None,
         tempo_map=None,
@@ -83,6 +86,8 @@ class AudioToChartPipeline(Pipeline):
             if window_batch_size < 1:
                 raise ValueError(f"`window_batch_size` must be at least 1, got {window_batch_size}")
             forward["window_batch_size"] = window_batch_size
+        if monitor_progress is not None:
+            forward["monitor_progress"] = monitor_progress
         if generate_kwargs is not None:
             forward["generate_kwargs"] = generate_kwargs
         return preprocess, forward, postprocess
@@ -115,7 +120,13 @@ class AudioToChartPipeline(Pipeline):
             f"not {type(song).__name__}"
         )
 
-    def _forward(self, inputs: dict, window_batch_size: int = WINDOW_BATCH_SIZE, generate_kwargs: dict | None = None):
+    def _forward(
+        self,
+        inputs: dict,
+        window_batch_size: int = WINDOW_BATCH_SIZE,
+        monitor_progress: Callable[[int, int], None] | None = None,
+        generate_kwargs: dict | None = None,
+    ):
         generate_kwargs = self._prepare_generate_kwargs(generate_kwargs or {})
         asked, num_windows = inputs["asked"], len(inputs["input_features"])
         silent = np.abs(inputs["waveform"]).max() < SILENCE
@@ -130,6 +141,8 @@ class AudioToChartPipeline(Pipeline):
                 instrument_ids=torch.tensor(instruments, device=self.device),
                 **generate_kwargs,
             ).tolist()
+            if monitor_progress is not None:
+                monitor_progress(len(sequences), len(rows))
         return {**inputs, "sequences": sequences}
 
     def postprocess(

@@ -24,6 +24,11 @@ os.environ |= {
 }
 
 FIXTURES = Path(__file__).parent / "fixtures"
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-first-run", "--autoplay-policy=no-user-gesture-required"),
+]
 
 
 def pytest_unconfigure():
@@ -56,3 +61,23 @@ def real_songs() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return songs
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, driven by Playwright."""
+    reason = None
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        reason = "no playwright: pip install playwright"
+    if not Path(CHROMIUM).exists():
+        reason = f"no {CHROMIUM}: apt-get install chromium"
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()

@@ -54,6 +54,14 @@ def test_one_batch_equals_window_by_window(charter):
     assert together["notes"] == alone["notes"]
 
 
+def test_progress_is_told_after_every_batch(charter):
+    told = []
+    song = {"difficulties": ["expert", "hard"], "window_batch_size": 4}
+    charter(noise(5), **song, monitor_progress=lambda done, total: told.append((done, total)))
+    total = told[0][1]
+    assert total > 4 and told == [(min(done, total), total) for done in range(4, total + 4, 4)]
+
+
 @pytest.mark.parametrize("samples", [1, 100, 22050])
 def test_silence_gives_an_empty_chart(bundled, samples):
     result = bundled(np.zeros(samples, dtype=np.float32), difficulties=["expert"])

@@ -1,4 +1,3 @@
-import os
 import re
 import statistics
 import subprocess
@@ -15,33 +14,9 @@ from tabhero_hf.audio import AudioError
 from tabhero_hf.charts import Chart, Difficulty, Event, Instrument, Note, Phrase, Song, TempoMap, Track, read_song
 from tabhero_hf.preview import write_preview
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--no-first-run", "--autoplay-policy=no-user-gesture-required"),
-]
 HARD, GHL_LEAD = Difficulty.HARD, Instrument.GHL_LEAD
 SYNC = 0.02
 ATTACKS = ["</script><script>attacked = 1</script>", "<img src=x onerror=attacked=1>", "<!--<script>", "\udcff&lt;"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    reason = None
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        reason = "no playwright: pip install playwright"
-    if not Path(CHROMIUM).exists():
-        reason = f"no {CHROMIUM}: apt-get install chromium"
-    if reason and os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
