@@ -9,6 +9,8 @@ import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
+from ..configuration_tabhero import TabHeroConfig
+
 
 @dataclass
 class ModelArguments:
@@ -29,6 +31,16 @@ class ModelArguments:
         default=0.0, metadata={"help": "Weight of the loss of single lanes, struck or not."}
     )
     attn_implementation: str | None = field(default=None, metadata={"help": "sdpa, eager, flash_attention_2 …"})
+
+    def new_config(self, **fields) -> TabHeroConfig:
+        """The configuration of a new model, with more `fields`."""
+        return TabHeroConfig.from_size(
+            self.size,
+            encoder_layers=self.encoder_layers,
+            onset_pointer=self.onset_pointer,
+            fret_pointer=self.fret_pointer,
+            **fields,
+        )
 
 
 @dataclass

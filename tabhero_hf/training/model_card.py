@@ -10,11 +10,29 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from ..configuration_tabhero import TabHeroConfig
 from ..modeling_tabhero import TabHeroForConditionalGeneration
+from .arguments import parse_arguments
 from .curve import training_table
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 CARD = "README.md"
 RESULTS = re.compile(r"(^## Results\n\n).*(\n\n## Training$)", re.MULTILINE | re.DOTALL)
+RECIPE = """Nobody has trained this model yet, and its settings, `{recipe}`, are a first guess. To train it on songs
+with human charts:
+
+```console
+$ python scripts/prepare_dataset.py "my songs" my_dataset
+$ accelerate launch scripts/train.py {recipe} --dataset my_dataset
+$ python scripts/evaluate.py --model {folder} --songs "other songs" --model_card true
+```
+
+The last two write a card like this one, of what was measured. `docs/training.md` says what all settings are.
+
+| | |
+|---|---|
+| Batches | {batch} windows on each device, gradients of {accumulated} added up |
+| Highest learning rate | {rate:g} |
+| Epochs | {epochs:g} |
+"""
 METRICS = {"onset_f1_50": "Onset F1 within 50 ms", "note_f1": "Note F1 within 50 ms"}
 
 
@@ -33,25 +51,48 @@ def write_model_card(
     folder = Path(folder)
     on_hub = dataset is not None and not Path(dataset).exists()
     state = json.loads((folder / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
-    config = TabHeroConfig.from_pretrained(folder)
-    data = ModelCardData(
+    card = _card(
+        model_id or str(folder),
+        TabHeroConfig.from_pretrained(folder),
+        _training(state, dataset if on_hub or dataset is None else Path(dataset).name),
         license=license,
-        library_name="transformers",
-        pipeline_tag="automatic-speech-recognition",
-        tags=["tabhero", "clone-hero", "music", "audio-to-chart"],
         datasets=[dataset] if on_hub else None,
-        model_name=model_id or folder.name,
-    )
-    card = ModelCard.from_template(
-        data,
-        template_path=str(TEMPLATE),
-        name=(model_id or folder.name).rsplit("/", 1)[-1],
-        model_id=model_id or str(folder),
-        facts=_facts(config),
-        training=_training(state, dataset if on_hub or dataset is None else Path(dataset).name),
     )
     card.save(folder / CARD)
     return card
+
+
+def recipe_card(recipe: str) -> ModelCard:
+    """
+    The card of a new model that nobody has trained yet: its configuration, and how to train it.
+
+    Args:
+        recipe: A YAML file of arguments of `scripts/train.py`.
+    """
+    model_args, _, args = parse_arguments([recipe])
+    training = RECIPE.format(
+        recipe=recipe,
+        folder=args.output_dir,
+        batch=args.per_device_train_batch_size,
+        accumulated=args.gradient_accumulation_steps,
+        rate=args.learning_rate,
+        epochs=args.num_train_epochs,
+    )
+    return _card(args.output_dir, model_args.new_config(), training.strip(), license="mit")
+
+
+def _card(model_id: str, config: TabHeroConfig, training: str, **metadata) -> ModelCard:
+    name = Path(model_id).name
+    data = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="automatic-speech-recognition",
+        tags=["tabhero", "clone-hero", "music", "audio-to-chart"],
+        model_name=name,
+        **metadata,
+    )
+    return ModelCard.from_template(
+        data, template_path=str(TEMPLATE), name=name, model_id=model_id, facts=_facts(config), training=training
+    )
 
 
 def add_results(folder: Path, report: Path) -> ModelCard:

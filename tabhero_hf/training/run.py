@@ -180,11 +180,7 @@ def _model(
             model_args.model_name_or_path, dtype=torch.float32, **options
         )
     else:
-        config = TabHeroConfig.from_size(
-            model_args.size,
-            encoder_layers=model_args.encoder_layers,
-            onset_pointer=model_args.onset_pointer,
-            fret_pointer=model_args.fret_pointer,
+        config = model_args.new_config(
             num_mel_bins=processor.feature_extractor.feature_size,
             sampling_rate=processor.feature_extractor.sampling_rate,
             hop_length=processor.feature_extractor.hop_length,
