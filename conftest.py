@@ -1,0 +1,88 @@
+"""
+Runs the code blocks of README, CONTRIBUTING and docs: `python` ones, and lines of `console` ones that start with `$`.
+
+They run in the order of their page, in a folder of their own that has the repository's folders and some songs; the
+Python ones of a page go on from each other. `<!-- skip: next "reason" -->` before a block says why it does not run.
+"""
+
+import os
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+from sybil import Example, Sybil
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+
+ROOT = Path(__file__).parent
+PAGES = ["README.md", "CONTRIBUTING.md", "docs/*.md"]
+
+
+def enter_workplace(namespace: dict):
+    folder = Path(tempfile.mkdtemp(prefix="tabhero-docs-"))
+    for name in ("docs", "model_cards", "scripts", "tabhero_hf", "tests"):
+        (folder / name).symlink_to(ROOT / name)
+    fixtures = ROOT / "tests" / "fixtures"
+    shutil.copytree(fixtures / "demo_song", folder / "songs" / "Feelings")
+    for copy in ("song.ogg", "other.mp3", "album/1.ogg", "album/2.ogg"):
+        (folder / copy).parent.mkdir(exist_ok=True)
+        write_clip(fixtures / "demo_song" / "song.ogg", folder / copy)
+    namespace["left"] = Path.cwd()
+    os.chdir(folder)
+
+
+def leave_workplace(namespace: dict):
+    folder = Path.cwd()
+    os.chdir(namespace["left"])
+    shutil.rmtree(folder)
+
+
+def write_clip(source: Path, target: Path, seconds: int = 8):
+    import soundfile
+
+    with soundfile.SoundFile(source) as sound:
+        soundfile.write(target, sound.read(seconds * sound.samplerate), sound.samplerate)
+
+
+def run_console(example: Example):
+    commands = [line.removeprefix("$ ") for line in example.parsed.splitlines() if line.startswith("$ ")]
+    assert commands, "no line starts with $"
+    for command in commands:
+        words = shlex.split(command, comments=True)
+        if words[0] == "tabhero":
+            run_tabhero(words[1:])
+        elif words[0] == "python":
+            run_script(words[1], words[2:])
+        else:
+            subprocess.run(["bash", "-ec", command], check=True)
+
+
+def run_tabhero(arguments: list[str]):
+    # In this process, which has imported torch already.
+    from typer.testing import CliRunner
+
+    from tabhero_hf.cli import app
+
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, f"tabhero {shlex.join(arguments)}: {done.output}"
+
+
+def run_script(path: str, arguments: list[str]):
+    with mock.patch.object(sys, "argv", [path, *arguments]):
+        try:
+            runpy.run_path(path, run_name="__main__")
+        except SystemExit as end:
+            assert not end.code, f"{path}: {end.code}"
+
+
+pytest_collect_file = Sybil(
+    parsers=[SkipParser(), PythonCodeBlockParser(), CodeBlockParser("console", run_console)],
+    path=str(ROOT),
+    patterns=PAGES,
+    setup=enter_workplace,
+    teardown=leave_workplace,
+).pytest()
