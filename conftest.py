@@ -5,6 +5,7 @@ They run in the order of their page, in a folder of their own that has the repos
 Python ones of a page go on from each other. `<!-- skip: next "reason" -->` before a block says why it does not run.
 """
 
+import functools
 import os
 import runpy
 import shlex
@@ -19,19 +20,33 @@ from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 ROOT = Path(__file__).parent
+DEMO_SONG = ROOT / "tests" / "fixtures" / "demo_song"
+CLIP_SECONDS = 8
 PAGES = ["README.md", "CONTRIBUTING.md", "docs/*.md"]
 
 
+@functools.cache
+def made_songs() -> tempfile.TemporaryDirectory:
+    """The songs that pages speak of, short ones."""
+    import soundfile
+
+    songs = tempfile.TemporaryDirectory(prefix="tabhero-songs-")
+    folder = Path(songs.name)
+    shutil.copytree(DEMO_SONG, folder / "songs" / "Feelings")
+    (folder / "album").mkdir()
+    with soundfile.SoundFile(DEMO_SONG / "song.ogg") as sound:
+        clip, rate = sound.read(CLIP_SECONDS * sound.samplerate), sound.samplerate
+    for name in ("song.ogg", "other.mp3", "album/First.ogg"):
+        soundfile.write(folder / name, clip, rate)
+    return songs
+
+
 def enter_workplace(namespace: dict):
-    folder = Path(tempfile.mkdtemp(prefix="tabhero-docs-"))
-    for name in ("docs", "model_cards", "scripts", "tabhero_hf", "tests"):
-        (folder / name).symlink_to(ROOT / name)
-    fixtures = ROOT / "tests" / "fixtures"
-    shutil.copytree(fixtures / "demo_song", folder / "songs" / "Feelings")
-    for copy in ("song.ogg", "other.mp3", "album/1.ogg", "album/2.ogg"):
-        (folder / copy).parent.mkdir(exist_ok=True)
-        write_clip(fixtures / "demo_song" / "song.ogg", folder / copy)
     namespace["left"] = Path.cwd()
+    folder = Path(tempfile.mkdtemp(prefix="tabhero-docs-"))
+    shutil.copytree(made_songs().name, folder, dirs_exist_ok=True)
+    for name in ("docs", "scripts", "tabhero_hf", "tests"):
+        (folder / name).symlink_to(ROOT / name)
     os.chdir(folder)
 
 
@@ -39,13 +54,6 @@ def leave_workplace(namespace: dict):
     folder = Path.cwd()
     os.chdir(namespace["left"])
     shutil.rmtree(folder)
-
-
-def write_clip(source: Path, target: Path, seconds: int = 8):
-    import soundfile
-
-    with soundfile.SoundFile(source) as sound:
-        soundfile.write(target, sound.read(seconds * sound.samplerate), sound.samplerate)
 
 
 def run_console(example: Example):
@@ -74,7 +82,7 @@ def run_tabhero(arguments: list[str]):
 def run_script(path: str, arguments: list[str]):
     with mock.patch.object(sys, "argv", [path, *arguments]):
         try:
-            runpy.run_path(path, run_name="__main__")
+            runpy.run_path(os.path.abspath(path), run_name="__main__")  # so that its workers find it
         except SystemExit as end:
             assert not end.code, f"{path}: {end.code}"
 
