@@ -57,7 +57,7 @@ STYLES = {
         (120.0, 190.0),
         METAL_SCALES,
         {"gallop": 4, "chug": 3, "pedal": 4, "power": 3, "melody": 2},
-        {"power": 4, "octaves": 1, "melody": 2, "tremolo": 1, "gallop": 1},
+        {"power": 3, "held": 3, "octaves": 1, "melody": 2, "tremolo": 1, "gallop": 1},
         ("rock", "rock", "double", "punk"),
         (30.0, 200.0),
         0.4,
@@ -67,7 +67,7 @@ STYLES = {
         (150.0, 220.0),
         METAL_SCALES,
         {"even": 4, "gallop": 3, "chug": 4, "pedal": 4, "power": 1, "tremolo": 2},
-        {"power": 3, "tremolo": 2, "pedal": 2, "octaves": 1},
+        {"power": 3, "held": 2, "tremolo": 2, "pedal": 2, "octaves": 1},
         ("punk", "double", "double", "rock"),
         (60.0, 300.0),
         0.3,
@@ -77,7 +77,7 @@ STYLES = {
         (140.0, 220.0),
         METAL_SCALES,
         {"tremolo": 5, "even": 2, "chug": 2, "pedal": 2, "power": 1},
-        {"tremolo": 4, "power": 2, "melody": 1},
+        {"tremolo": 4, "power": 2, "held": 1, "melody": 1},
         ("blast", "blast", "double", "double", "half"),
         (80.0, 300.0),
         0.25,
@@ -87,7 +87,7 @@ STYLES = {
         (80.0, 140.0),
         METAL_SCALES,
         {"chug": 6, "pedal": 3, "power": 3, "even": 2, "melody": 1},
-        {"power": 4, "octaves": 1, "chug": 2, "melody": 1},
+        {"power": 3, "held": 2, "octaves": 1, "chug": 2, "melody": 1},
         ("rock", "half", "double", "double"),
         (60.0, 300.0),
         0.3,
@@ -97,7 +97,7 @@ STYLES = {
         (90.0, 160.0),
         ROCK_SCALES,
         {"power": 5, "melody": 3, "pedal": 2, "chug": 2, "arpeggio": 1},
-        {"power": 5, "chords": 2, "octaves": 1, "melody": 1},
+        {"power": 4, "held": 2, "chords": 2, "octaves": 1, "melody": 1},
         ("rock", "rock", "rock", "half", "punk"),
         (4.0, 60.0),
         0.5,
@@ -105,8 +105,9 @@ STYLES = {
     ),
 }
 
-LOW_STYLES = ("gallop", "even", "chug", "pedal", "power", "tremolo")
-"""Riffs that stand on the lowest string."""
+LOW_STYLES = ("gallop", "even", "chug", "pedal", "power", "held", "tremolo")
+"""Riffs that stand on the lowest string. `held` is long power chords; the others are writers of `synthetic`, `gallop`
+and `even` with a rhythm that goes through."""
 
 FORM = (
     ("verse", "chorus"),
@@ -390,7 +391,7 @@ class _Composer:
         elif section.kind == "breakdown":
             name = pick(rng, {"chug": 3, "power": 1})
         elif section.kind == "outro":
-            name = pick(rng, {"chords": 1, "power": 2, "tremolo": 1})
+            name = pick(rng, {"held": 2, "power": 2, "tremolo": 1})
         else:
             name = pick(rng, self.style.riffs)
         high = name in ("melody", "octaves", "tremolo") and rng.random() < (0.35 if section.kind == "chorus" else 0.15)
@@ -413,7 +414,7 @@ class _Composer:
         if self.second_guitar == "none" or section.clean:
             return None
         if self.second_guitar == "chords" or lead is None or section.kind == "solo":
-            return self.riff(section, "chords", self.guitar(0, 20))
+            return self.riff(section, "held", self.guitar(0, 20))
         if self.second_guitar == "harmony" and section.kind == "chorus":
             return transposed(lead, 12, lead.lowest)
         return self.theme("rhythm", section)
@@ -459,7 +460,7 @@ class _Composer:
         """A phrase of one or two bars and, to end every fourth or second time, the same with another ending."""
         rng = self.rng
         bars = 1 if section.bars % 2 or section.meter.bar * section.meter.step > 1.8 else int(rng.choice([1, 2]))
-        if name in ("chords", "melody", "power") and section.bars % 2 == 0:
+        if name in ("chords", "held", "melody", "power") and section.bars % 2 == 0:
             bars = 2
         meter, steps = section.meter, bars * section.meter.bar
         first = self.phrase(meter, steps, name, pitches, rate)
@@ -494,8 +495,8 @@ class _Composer:
         else:
             # Meters in eighth notes take the rhythms of quarter notes, whose steps are theirs.
             grid = replace(meter, per_beat=4, bpm=meter.bpm / 2.0) if meter.per_beat == 2 else meter
-            rhythm = draw_rhythm(rng, grid, steps, rate or name, FASTEST_NOTES)
-            writer = WRITERS[name]
+            rhythm = draw_rhythm(rng, grid, steps, rate or ("chords" if name == "held" else name), FASTEST_NOTES)
+            writer = WRITERS["power" if name == "held" else name]
         notes = writer(rng, meter, rhythm, pitches, min(register, len(pitches) - 8))
         if name in ("melody", "power", "octaves") and rng.random() < 0.25:
             share = rng.uniform(0.4, 0.8)

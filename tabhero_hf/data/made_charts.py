@@ -29,6 +29,9 @@ MANY_PITCHES = 7
 LEAST_APART = {Difficulty.HARD: 0.14, Difficulty.MEDIUM: 0.24, Difficulty.EASY: 0.48}
 """Seconds between notes of each lower difficulty, at least."""
 
+REDUCED, MOST_APART = 0.9, 4.0
+"""The share of the harder difficulty's notes that one has at most, unless they come more seconds than these apart."""
+
 GRID = (RESOLUTION // 6, RESOLUTION // 4, RESOLUTION // 3, RESOLUTION // 2, RESOLUTION, 2 * RESOLUTION, 4 * RESOLUTION)
 """Distances in ticks that thinned notes keep: the first one that lasts long enough."""
 
@@ -38,7 +41,7 @@ SUSTAINED_SECONDS, SUSTAINED_TICKS = 0.35, RESOLUTION // 2
 GAP_SECONDS, GAP_TICKS = 0.05, RESOLUTION // 8
 """How long before the next note a held one ends."""
 
-STAR_POWER_NOTES = 4
+STAR_POWER_NOTES = 3
 """Notes of Expert that make a star power phrase."""
 
 
@@ -71,7 +74,7 @@ def chart_part(
     ticks = np.array([int(note.time) for note in written])
     kept = {Difficulty.EXPERT: np.ones(len(written), dtype=bool)}
     for difficulty, harder in zip((Difficulty.HARD, Difficulty.MEDIUM, Difficulty.EASY), reversed(Difficulty)):
-        kept[difficulty] = thin(part, kept[harder], score.tempo_map, LEAST_APART[difficulty])
+        kept[difficulty] = reduce_notes(part, kept[harder], score.tempo_map, LEAST_APART[difficulty])
     phrases = star_power([ticks[kept[difficulty]] for difficulty in Difficulty], score.sections)
     tracks = {}
     for difficulty in Difficulty:
@@ -148,6 +151,15 @@ def chord_lanes(note: Note, lane: int) -> tuple[int, ...]:
 # Lower difficulties
 
 
+def reduce_notes(part: Sequence[Placed], kept: np.ndarray, tempo_map: TempoMap, seconds: float) -> np.ndarray:
+    """The notes that are `seconds` apart, or as much more as it takes to leave some out."""
+    chosen = thin(part, kept, tempo_map, seconds)
+    while chosen.sum() > REDUCED * kept.sum() and seconds < MOST_APART:
+        seconds *= 1.25
+        chosen = thin(part, kept, tempo_map, seconds)
+    return chosen
+
+
 def thin(part: Sequence[Placed], kept: np.ndarray, tempo_map: TempoMap, seconds: float) -> np.ndarray:
     """Which of the part's notes an easier difficulty keeps of those that the harder one has: bool, (notes,).
 
@@ -214,7 +226,7 @@ def sustains(notes: Sequence[Note], tempo_map: TempoMap) -> list[int]:
 
 
 def star_power(ticks: Iterable[np.ndarray], sections: Sequence[Section]) -> tuple[Phrase, ...]:
-    """A phrase on the last quarter of every second section, where all difficulties have notes.
+    """Phrases on the second half of sections: of every second one in which all difficulties have notes there.
 
     Args:
         ticks: those of each difficulty's notes, Expert's last.
@@ -222,9 +234,9 @@ def star_power(ticks: Iterable[np.ndarray], sections: Sequence[Section]) -> tupl
     """
     *easier, expert = ticks
     phrases = []
-    for section in sections[1::2]:
-        first, end = section.end - max(1, section.bars // 4) * section.bar, section.end
+    for section in sections:
+        first, end = section.end - max(1, section.bars // 2) * section.bar, section.end
         inside = expert[(expert >= first) & (expert < end)]
         if len(inside) >= STAR_POWER_NOTES and all(((other >= first) & (other < end)).any() for other in easier):
             phrases.append(Phrase(first, end - first))
-    return tuple(phrases)
+    return tuple(phrases[::2])

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import fft, signal
 
 SAMPLE_RATE = 22050
-BLOCK, MARGIN = 1 << 18, 1 << 12  # samples
+BLOCK, MARGIN = 1 << 16, 1 << 12  # samples
 KITS = 32
 ROOMS = 24
 
