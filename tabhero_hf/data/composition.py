@@ -488,7 +488,9 @@ class _Composer:
         """Notes of a phrase in grid steps."""
         rng = self.rng
         low = name in LOW_STYLES and pitches[0] < self.low + 12
-        register = 0 if low and rng.random() < 0.75 else int(rng.integers(0, max(1, len(pitches) // (4 if low else 2))))
+        register = (
+            0 if low and rng.random() < 0.75 else int(rng.integers(0, max(1, len(pitches) // (4 if low else 2))))
+        )
         if name in ("gallop", "even"):
             rhythm = cells_rhythm(rng, meter, steps, (GALLOPS if name == "gallop" else EVEN)[meter.per_beat])
             writer = WRITERS[pick(rng, {"chug": 4, "pedal": 4, "tremolo": 1})]
@@ -608,7 +610,9 @@ def pulse(phrase: tuple[Note, ...], every: int, section: Section) -> tuple[Note,
     """Even notes, `every` so many grid steps through the phrase, on the pitches that it has at the time."""
     times = [note.time for note in phrase]
     notes = []
-    for step in range(0, round(max(note.time + note.length for note in phrase) / section.step) if phrase else 0, every):
+    for step in range(
+        0, round(max(note.time + note.length for note in phrase) / section.step) if phrase else 0, every
+    ):
         tick = step * section.step
         under = phrase[max(bisect_right(times, tick) - 1, 0)]
         weight = section.meter.weight(step)

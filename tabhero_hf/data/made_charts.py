@@ -35,7 +35,7 @@ REDUCED, MOST_APART = 0.9, 4.0
 GRID = (RESOLUTION // 6, RESOLUTION // 4, RESOLUTION // 3, RESOLUTION // 2, RESOLUTION, 2 * RESOLUTION, 4 * RESOLUTION)
 """Distances in ticks that thinned notes keep: the first one that lasts long enough."""
 
-SUSTAINED_SECONDS, SUSTAINED_TICKS = 0.35, RESOLUTION // 2
+SUSTAINED_SECONDS, SUSTAINED_TICKS = 0.3, RESOLUTION // 2
 """How long a note sounds, at least, to be charted as held."""
 
 GAP_SECONDS, GAP_TICKS = 0.05, RESOLUTION // 8
@@ -173,7 +173,8 @@ def thin(part: Sequence[Placed], kept: np.ndarray, tempo_map: TempoMap, seconds:
         inside = [i for i in range(len(phrase)) if kept[first + i]]
         beat = float(np.diff(tempo_map.seconds([placed.tick, placed.tick + RESOLUTION]))[0])
         apart = next(ticks for ticks in GRID if ticks * beat / RESOLUTION > seconds or ticks == GRID[-1])
-        for i in spaced(tuple(int(phrase[i].time) for i in inside), tuple(phrase[i].weight for i in inside), apart, placed.riff.length):
+        strengths = tuple((int(phrase[i].time), phrase[i].weight) for i in inside)
+        for i in spaced(strengths, apart, placed.riff.length):
             tick, at = placed.tick + phrase[inside[i]].time, first + inside[i]
             if tick - last_tick < apart and last_tick < placed.tick:
                 # The end of another phrase is too near: what stands on the stronger beat stays.
@@ -185,11 +186,14 @@ def thin(part: Sequence[Placed], kept: np.ndarray, tempo_map: TempoMap, seconds:
 
 
 @lru_cache(maxsize=1024)
-def spaced(times: tuple[int, ...], weights: tuple[int, ...], apart: int, length: int) -> list[int]:
-    """Indices of notes at least `apart` ticks from each other around a phrase, the strongest first, then the first."""
+def spaced(notes: tuple[tuple[int, int], ...], apart: int, length: int) -> list[int]:
+    """Which notes, (tick, metrical weight), are at least `apart` ticks from each other around a phrase of `length`.
+
+    The strongest are taken first, and of equal ones the first.
+    """
     taken: list[int] = []
-    for i in sorted(range(len(times)), key=lambda i: (-weights[i], times[i])):
-        distances = (abs(times[i] - times[other]) for other in taken)
+    for i in sorted(range(len(notes)), key=lambda i: (-notes[i][1], notes[i][0])):
+        distances = (abs(notes[i][0] - notes[other][0]) for other in taken)
         if all(min(distance, length - distance) >= apart for distance in distances):
             taken.append(i)
     return sorted(taken)
@@ -219,8 +223,8 @@ def sustains(notes: Sequence[Note], tempo_map: TempoMap) -> list[int]:
     ends = starts + np.array([int(note.length) for note in notes])
     following = np.append(starts[1:], np.iinfo(np.int32).max)
     ends = np.minimum(ends, following)
-    long = (tempo_map.seconds(ends) - tempo_map.seconds(starts) >= SUSTAINED_SECONDS) & (ends - starts > SUSTAINED_TICKS)
-    long &= ~np.array([note.muted for note in notes])
+    long = tempo_map.seconds(ends) - tempo_map.seconds(starts) >= SUSTAINED_SECONDS
+    long &= (ends - starts > SUSTAINED_TICKS) & ~np.array([note.muted for note in notes])
     gaps = np.maximum(GAP_TICKS, ends - tempo_map.ticks(tempo_map.seconds(ends) - GAP_SECONDS))
     return np.where(long, ends - gaps - starts, 0).tolist()
 

@@ -6,25 +6,26 @@ The score comes from `composition`, the sound of each instrument from `synthetic
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
 from ..charts import Chart, Difficulty, Instrument, SecondsNote, TempoMap
 from . import synthesis as syn
-from .composition import STYLES, Placed, Score, Section, compose_song
+from .composition import STYLES, Placed, Score, compose_song
 from .made_charts import chart_score
 from .synthetic import Note, decibels, draw_kit, render_bass, render_guitar, render_keys, strike
 
-CHARTED = (Instrument.LEAD, Instrument.BASS, Instrument.RHYTHM, Instrument.KEYS)
 STEMS = ("lead", "bass", "rhythm", "keys", "second", "vocals", "drums")
+GUITARS = {"lead": 0.85, "rhythm": 0.85, "second": 0.0}  # odds of being double-tracked
 TAIL = 1.5  # s of sound after the last bar
 LATEST = 0.015  # s that a human plays before or after the grid, at most
 
-LEVELS = {"lead": 0.0, "bass": -2.0, "rhythm": -1.0, "keys": -5.0, "second": -3.0, "vocals": -2.0, "drums": 0.0}
-"""Of each stem in the mix, in dB; songs differ."""
+LEVELS = {"lead": 0.0, "bass": 0.0, "rhythm": -2.0, "keys": -5.0, "second": -5.0, "vocals": -1.0, "drums": 3.0}
+"""Of each stem in the mix, in dB; songs differ by `LEVEL_SPREAD`."""
+
+LEVEL_SPREAD = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +71,12 @@ def render_song(seed: int, seconds: float | None = None) -> MadeSong:
 def render_training_song(seed: int, seconds: float | None = None) -> TrainingSong:
     """The same song as :func:`render_song`, as the featured instrument's part and all the rest."""
     score = compose_song(seed, seconds)
-    part = backing = np.zeros(_samples(score), np.float32)
-    backing = backing.copy()
+    part, backing = np.zeros((2, _samples(score)), np.float32)
     for name, sound in _mixed_stems(score):
-        if name == score.featured.name.lower():
-            part = sound
-        else:
-            backing += sound
+        target = part if name == score.featured.name.lower() else backing
+        target += sound
     chart = chart_score(score)
-    notes = {(difficulty, instrument): chart.to_seconds(instrument, difficulty) for instrument, difficulty in chart.tracks}
+    notes = {key[::-1]: chart.to_seconds(*key) for key in chart.tracks}
     return TrainingSong(part, backing, notes, score.featured)
 
 
@@ -92,8 +90,8 @@ def _samples(score: Score) -> int:
 def _mixed_stems(score: Score) -> Iterator[tuple[str, np.ndarray]]:
     """The stems that sound, each at its level in the song and in the song's room."""
     desk = np.random.default_rng([3, score.seed])
-    room, wet = int(desk.integers(syn.ROOMS)), desk.uniform(0.0, 0.35)
-    gains = {name: decibels(desk, level, 2.5) for name, level in LEVELS.items()}
+    room, wet = int(desk.integers(syn.ROOMS)), desk.uniform(0.0, 0.3)
+    gains = {name: decibels(desk, level, LEVEL_SPREAD) for name, level in LEVELS.items()}
     for i, name in enumerate(STEMS):
         rng = np.random.default_rng([4, score.seed, i])
         sound = _render_stem(rng, score, name)
@@ -108,36 +106,38 @@ def _render_stem(rng: np.random.Generator, score: Score, name: str) -> np.ndarra
     """One stem, at any level; none where it has nothing to play."""
     samples = _samples(score)
     if name == "drums":
-        return strike(rng, draw_kit(rng), _in_seconds(rng, score), samples) if score.drums else None
-    notes = perform(rng, score.parts[name], score.tempo_map)
-    if not notes:
+        return _render_drums(rng, score, samples) if score.drums else None
+    part = score.parts[name]
+    if not any(placed.riff.phrases[placed.phrase] for placed in part):
         return None
-    if name in ("lead", "rhythm", "second"):
-        return _render_guitars(rng, score, name, samples)
+    if name in GUITARS:
+        return _render_guitar(rng, score, name, samples)
     render = {"bass": render_bass, "keys": render_keys, "vocals": _render_vocals}[name]
-    return render(rng, notes, samples)
+    return render(rng, perform(rng, part, score.tempo_map), samples)
 
 
-def _render_guitars(rng: np.random.Generator, score: Score, name: str, samples: int) -> np.ndarray:
+def _render_guitar(rng: np.random.Generator, score: Score, name: str, samples: int) -> np.ndarray:
     """A guitar, distorted and mostly double-tracked, but for the sections that are played clean."""
-    style = STYLES[score.style]
-    drive = float(np.exp(rng.uniform(*np.log(style.drive))))
-    double = {"lead": 0.85, "rhythm": 0.85, "second": 0.0}[name]
-    clean_ends = [(section.tick, section.end) for section in score.sections if section.clean]
-    clean, driven = [], []
+    drive = float(np.exp(rng.uniform(*np.log(STYLES[score.style].drive))))
+    clean_sections = [range(section.tick, section.end) for section in score.sections if section.clean]
+    parts: dict[bool, list[Placed]] = {False: [], True: []}
     for placed in score.parts[name]:
-        is_clean = any(start <= placed.tick < end for start, end in clean_ends)
-        (clean if is_clean else driven).append(placed)
+        parts[any(placed.tick in section for section in clean_sections)].append(placed)
     sound = np.zeros(samples, np.float32)
-    for part, gain, odds in ((driven, drive, double), (clean, rng.uniform(1.0, 3.0), 0.4)):
-        notes = perform(rng, part, score.tempo_map)
-        if notes:
+    for clean, gain, double in ((False, drive, GUITARS[name]), (True, rng.uniform(1.0, 3.0), 0.4)):
+        if notes := perform(rng, parts[clean], score.tempo_map):
             # Only what lies between its first and last note: the amplifier is what takes the time.
             start = max(0.0, notes[0].time - 0.1)
             length = min(samples, int((notes[-1].time + notes[-1].length + 1.0 - start) * syn.SAMPLE_RATE))
             moved = [replace(note, time=note.time - start) for note in notes]
-            syn.add_at(sound, render_guitar(rng, moved, length, gain, odds), start)
+            syn.add_at(sound, render_guitar(rng, moved, length, gain, double), start)
     return sound
+
+
+def _render_drums(rng: np.random.Generator, score: Score, samples: int) -> np.ndarray:
+    times = score.tempo_map.seconds([tick for tick, _, _ in score.drums]) + human(rng, len(score.drums))
+    hits = [(time, name, velocity) for time, (_, name, velocity) in zip(times.tolist(), score.drums)]
+    return strike(rng, draw_kit(rng), hits, samples)
 
 
 def _render_vocals(rng: np.random.Generator, notes: list[Note], samples: int) -> np.ndarray:
@@ -145,7 +145,8 @@ def _render_vocals(rng: np.random.Generator, notes: list[Note], samples: int) ->
     timbre = syn.singer(rng)
     sound = np.zeros(samples, np.float32)
     for note in notes:
-        bend = syn.vibrato(rng, note.length, rng.uniform(0.1, 0.5)) + syn.bend_up(note.length, rng.uniform(0.0, 2.0), 0.08)
+        bend = syn.vibrato(rng, note.length, rng.uniform(0.1, 0.5))
+        bend += syn.bend_up(note.length, rng.uniform(0.0, 2.0), 0.08)
         tone = syn.tone(timbre, syn.midi_to_hz(note.root), note.length, rng, bend)
         syn.add_at(sound, syn.fade_out(tone, 0.05), note.time, note.velocity)
     if rng.random() < 0.4:
@@ -157,7 +158,7 @@ def _render_vocals(rng: np.random.Generator, notes: list[Note], samples: int) ->
 # Performance
 
 
-def perform(rng: np.random.Generator, part: tuple[Placed, ...], tempo_map: TempoMap) -> list[Note]:
+def perform(rng: np.random.Generator, part: Sequence[Placed], tempo_map: TempoMap) -> list[Note]:
     """From ticks to seconds with human timing; a note stops where the next one starts."""
     notes = [note for placed in part for note in placed.notes]
     if not notes:
@@ -175,8 +176,3 @@ def perform(rng: np.random.Generator, part: tuple[Placed, ...], tempo_map: Tempo
 def human(rng: np.random.Generator, count: int) -> np.ndarray:
     """Seconds by which notes are early or late."""
     return np.clip(rng.normal(0.0, rng.uniform(0.002, 0.006), count), -LATEST, LATEST)
-
-
-def _in_seconds(rng: np.random.Generator, score: Score) -> list[tuple[float, str, float]]:
-    times = score.tempo_map.seconds([tick for tick, _, _ in score.drums]) + human(rng, len(score.drums))
-    return [(time, name, velocity) for time, (_, name, velocity) in zip(times.tolist(), score.drums)]

@@ -47,7 +47,7 @@ def add_at(target: np.ndarray, sound: np.ndarray, seconds: float, gain: float = 
 
 
 def in_blocks(effect: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
-    """`effect` applied to blocks that overlap, for what reaches less than `MARGIN` samples: one long transform is slow."""
+    """`effect`, whose reach is less than `MARGIN` samples, on overlapping blocks that fit the processor's cache."""
     starts = range(0, len(x), BLOCK)
     pieces = [(start, max(0, start - MARGIN)) for start in starts]
     return np.concatenate([effect(x[low : start + BLOCK + MARGIN])[start - low :][:BLOCK] for start, low in pieces])

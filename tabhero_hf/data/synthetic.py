@@ -543,9 +543,7 @@ def strum(
     return target
 
 
-def sing(
-    rng: np.random.Generator, timbre: syn.Timbre, pitch: float, length: float, glide: float = 0.0
-) -> np.ndarray:
+def sing(rng: np.random.Generator, timbre: syn.Timbre, pitch: float, length: float, glide: float = 0.0) -> np.ndarray:
     """One pitch, reached from `glide` semitones below; other long notes sometimes with vibrato, or bent up into."""
     seconds = max(length, 0.05) + 0.02
     bend = None
@@ -694,9 +692,7 @@ def strike(
     return target
 
 
-def draw_beat(
-    rng: np.random.Generator, meter: Meter, kinds: tuple[str, ...] = BEATS
-) -> list[tuple[int, str, float]]:
+def draw_beat(rng: np.random.Generator, meter: Meter, kinds: tuple[str, ...] = BEATS) -> list[tuple[int, str, float]]:
     """One bar of a rock, half-time, double-bass or blast beat: (step, drum, velocity)."""
     beat, bar, half = meter.per_beat, meter.bar, max(1, meter.per_beat // 2)
     if half * meter.step < 0.1:
