@@ -1,27 +1,27 @@
 """Scores of made songs: whole rock and metal songs, written for a band and drawn from a seed.
 
 A song has a style, a tuning and a scale. Its sections (verse, chorus, solo, ...) take turns, and each kind of section
-has its themes: the riff of the guitars with a bass under it, a beat, a sung line, a keyboard part. A section that comes
-back brings its themes back. Riffs are written by the writers of `synthetic`, a bar or two at a time, and repeated with
-another ending.
+has its themes: the riff of the guitars with a bass under it, a beat, a sung line, a keyboard part. A section that
+comes back brings its themes back. Riffs are written by the writers of `synthetic`, a bar or two at a time, and
+repeated with another ending.
 
-Everything is in ticks, `RESOLUTION` a quarter note. What the score sounds like is in `made_songs`, and how a human
-would chart it in `made_charts`.
+What a score sounds like is in `made_songs`, and how a human would chart it in `made_charts`.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import TypeVar
 
 import numpy as np
 
-from ..charts import Event, Instrument, TempoMap
+from ..charts import Instrument, TempoMap
+from .score import PARTS, RESOLUTION, Placed, Riff, Score, Section
 from .synthetic import SCALES, WRITERS, Meter, Note, draw_beat, draw_rhythm, fill
 
-RESOLUTION = 192
 FASTEST_NOTES = 13.5  # 1/s
 MIN_SECONDS, MAX_SECONDS = 60.0, 240.0
 LONGEST_SECONDS = 3600.0
@@ -54,54 +54,54 @@ class Style:
 
 STYLES = {
     "heavy": Style(
-        (120.0, 190.0),
-        METAL_SCALES,
-        {"gallop": 4, "chug": 3, "pedal": 4, "power": 3, "melody": 2},
-        {"power": 3, "held": 3, "octaves": 1, "melody": 2, "tremolo": 1, "gallop": 1},
-        ("rock", "rock", "double", "punk"),
-        (30.0, 200.0),
-        0.4,
-        0.3,
+        bpm=(120.0, 190.0),
+        scales=METAL_SCALES,
+        riffs={"gallop": 4, "chug": 3, "pedal": 4, "power": 3, "melody": 2},
+        hooks={"power": 3, "held": 3, "octaves": 1, "melody": 2, "tremolo": 1, "gallop": 1},
+        beats=("rock", "rock", "double", "punk"),
+        drive=(30.0, 200.0),
+        clean=0.4,
+        odds=0.3,
     ),
     "thrash": Style(
-        (150.0, 220.0),
-        METAL_SCALES,
-        {"even": 4, "gallop": 3, "chug": 4, "pedal": 4, "power": 1, "tremolo": 2},
-        {"power": 3, "held": 2, "tremolo": 2, "pedal": 2, "octaves": 1},
-        ("punk", "double", "double", "rock"),
-        (60.0, 300.0),
-        0.3,
-        0.25,
+        bpm=(150.0, 220.0),
+        scales=METAL_SCALES,
+        riffs={"even": 4, "gallop": 3, "chug": 4, "pedal": 4, "power": 1, "tremolo": 2},
+        hooks={"power": 3, "held": 2, "tremolo": 2, "pedal": 2, "octaves": 1},
+        beats=("punk", "double", "double", "rock"),
+        drive=(60.0, 300.0),
+        clean=0.3,
+        odds=0.25,
     ),
     "extreme": Style(
-        (140.0, 220.0),
-        METAL_SCALES,
-        {"tremolo": 5, "even": 2, "chug": 2, "pedal": 2, "power": 1},
-        {"tremolo": 4, "power": 2, "held": 1, "melody": 1},
-        ("blast", "blast", "double", "double", "half"),
-        (80.0, 300.0),
-        0.25,
-        0.15,
+        bpm=(140.0, 220.0),
+        scales=METAL_SCALES,
+        riffs={"tremolo": 5, "even": 2, "chug": 2, "pedal": 2, "power": 1},
+        hooks={"tremolo": 4, "power": 2, "held": 1, "melody": 1},
+        beats=("blast", "blast", "double", "double", "half"),
+        drive=(80.0, 300.0),
+        clean=0.25,
+        odds=0.15,
     ),
     "groove": Style(
-        (80.0, 140.0),
-        METAL_SCALES,
-        {"chug": 6, "pedal": 3, "power": 3, "even": 2, "melody": 1},
-        {"power": 3, "held": 2, "octaves": 1, "chug": 2, "melody": 1},
-        ("rock", "half", "double", "double"),
-        (60.0, 300.0),
-        0.3,
-        0.15,
+        bpm=(95.0, 150.0),
+        scales=METAL_SCALES,
+        riffs={"chug": 6, "pedal": 3, "power": 3, "even": 2, "melody": 1},
+        hooks={"power": 3, "held": 2, "octaves": 1, "chug": 2, "melody": 1},
+        beats=("rock", "half", "double", "double"),
+        drive=(60.0, 300.0),
+        clean=0.3,
+        odds=0.15,
     ),
     "rock": Style(
-        (90.0, 160.0),
-        ROCK_SCALES,
-        {"power": 5, "melody": 3, "pedal": 2, "chug": 2, "arpeggio": 1},
-        {"power": 4, "held": 2, "chords": 2, "octaves": 1, "melody": 1},
-        ("rock", "rock", "rock", "half", "punk"),
-        (4.0, 60.0),
-        0.5,
-        0.15,
+        bpm=(100.0, 170.0),
+        scales=ROCK_SCALES,
+        riffs={"power": 5, "melody": 3, "pedal": 2, "chug": 2, "arpeggio": 1},
+        hooks={"power": 4, "held": 2, "chords": 2, "octaves": 1, "melody": 1},
+        beats=("rock", "rock", "rock", "half", "punk"),
+        drive=(4.0, 60.0),
+        clean=0.5,
+        odds=0.15,
     ),
 }
 
@@ -119,113 +119,10 @@ FORM = (
 )
 """What comes between introduction and end, in this order, again and again until the song is long enough."""
 
-GUITARS = ("lead", "rhythm", "second")
+CLEAN_KINDS = ("intro", "interlude")
+"""The kinds of sections that may be played without distortion."""
 
-
-# eq=False: riffs are told apart by identity, and never compared note by note.
-@dataclass(frozen=True, slots=True, eq=False)
-class Riff:
-    """A musical idea, of one or more phrases of one length that share their notes.
-
-    Args:
-        phrases: the notes of each, in ticks from its start.
-        length: ticks of a phrase.
-        lowest: the lowest pitch of the instrument.
-    """
-
-    phrases: tuple[tuple[Note, ...], ...]
-    length: int
-    lowest: int
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A phrase of a riff where it is played, at a tick of the song."""
-
-    tick: int
-    riff: Riff
-    phrase: int
-
-    @property
-    def notes(self) -> Iterator[Note]:
-        """Its notes, in ticks of the song."""
-        return (replace(note, time=note.time + self.tick) for note in self.riff.phrases[self.phrase])
-
-    @property
-    def end(self) -> int:
-        """The first tick after it."""
-        return self.tick + self.riff.length
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A part of the song, `bars` of one meter long."""
-
-    kind: str
-    tick: int
-    bars: int
-    meter: Meter
-    clean: bool  # whether the guitars are not distorted
-
-    @property
-    def step(self) -> int:
-        """Ticks in a grid step of its meter."""
-        # A meter of two steps a beat counts in eighth notes.
-        return RESOLUTION // 4 if self.meter.per_beat == 2 else RESOLUTION // self.meter.per_beat
-
-    @property
-    def bar(self) -> int:
-        """Ticks in a bar."""
-        return self.meter.bar * self.step
-
-    @property
-    def end(self) -> int:
-        """The first tick after it."""
-        return self.tick + self.bars * self.bar
-
-    @property
-    def signature(self) -> tuple[int, int]:
-        """Numerator and denominator of the time signature."""
-        return self.meter.beats, 8 if self.meter.per_beat == 2 else 4
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """A song as it is written.
-
-    Args:
-        seed: that it was drawn from.
-        style: its name in `STYLES`.
-        featured: the instrument that the song is about.
-        tempo_map: ticks to seconds.
-        sections: ascending in tick, without gaps, the first one a bar or more before the band begins.
-        parts: what each of `lead`, `rhythm`, `second` (a guitar that nobody charts), `bass`, `keys` and `vocals`
-            plays, ascending in tick.
-        drums: (tick, drum, velocity).
-    """
-
-    seed: int
-    style: str
-    featured: Instrument
-    tempo_map: TempoMap
-    sections: tuple[Section, ...]
-    parts: dict[str, tuple[Placed, ...]]
-    drums: tuple[tuple[int, str, float], ...]
-
-    @property
-    def end(self) -> int:
-        """The tick at which the last section ends."""
-        return self.sections[-1].end
-
-    @property
-    def section_events(self) -> tuple[Event, ...]:
-        """The practice sections, those of a kind numbered."""
-        seen: dict[str, int] = {}
-        events = []
-        for section in self.sections:
-            seen[section.kind] = seen.get(section.kind, 0) + 1
-            events.append(Event(section.tick, f"{section.kind.capitalize()} {seen[section.kind]}"))
-        return tuple(events)
+T = TypeVar("T", bound=Hashable)
 
 
 def compose_song(seed: int, seconds: float | None = None) -> Score:
@@ -233,15 +130,15 @@ def compose_song(seed: int, seconds: float | None = None) -> Score:
 
     Args:
         seed: not negative.
-        seconds: how long it is at least; it ends with the section that reaches it. Drawn from 1 to 4 minutes where it
-            is not given.
+        seconds: about how long: it ends with the section that reaches it. Drawn from 1 to 4 minutes where it is not
+            given.
 
     Raises:
         ValueError: the length is not positive, or over an hour.
     """
     rng = np.random.default_rng([2, seed])
-    if seconds is None:
-        seconds = rng.uniform(MIN_SECONDS, MAX_SECONDS)
+    drawn = rng.uniform(MIN_SECONDS, MAX_SECONDS)
+    seconds = drawn if seconds is None else seconds
     if not 0.0 < seconds <= LONGEST_SECONDS:
         raise ValueError(f"a song is up to {LONGEST_SECONDS:.0f} s long, not {seconds}")
     return _Composer(rng, seed).compose(seconds)
@@ -259,7 +156,7 @@ class _Composer:
     low: int = field(init=False)
     tonic: int = field(init=False)
     scale: tuple[int, ...] = field(init=False)
-    themes: dict[tuple[str, str], Riff | None] = field(init=False, default_factory=dict)
+    themes: dict[tuple[str, str | int], Riff | None] = field(init=False, default_factory=dict)
     beats: dict[str, list[tuple[int, str, float]]] = field(init=False, default_factory=dict)
     has_keys: bool = field(init=False)
     has_vocals: bool = field(init=False)
@@ -282,7 +179,8 @@ class _Composer:
 
     def compose(self, seconds: float) -> Score:
         sections, tempo_map = self.lay_out(seconds)
-        parts: dict[str, list[Placed]] = {name: [] for name in (*GUITARS, "bass", "keys", "vocals")}
+        """The whole score."""
+        parts: dict[str, list[Placed]] = {name: [] for name in PARTS}
         drums: list[tuple[int, str, float]] = []
         for section in sections[1:]:
             for name in parts:
@@ -306,6 +204,8 @@ class _Composer:
         """The sections, and the tempo map through them."""
         rng = self.rng
         bpm = round(float(np.clip(rng.normal(np.mean(self.style.bpm), 18.0), *self.style.bpm)))
+        # 120 BPM throughout is what charts have whose tempo was never set.
+        bpm += bpm == 120
         per_beat = 3 if rng.random() < 0.1 else 4
         beats = 3 if rng.random() < 0.05 else 4
         odd = rng.random() < 0.15
@@ -319,27 +219,21 @@ class _Composer:
             for kind in rng.choice(["bridge", "breakdown", "solo", "interlude", "outro", "intro"], 2, replace=False):
                 factor = float(rng.choice([0.5, 0.75, 0.8, 0.9, 1.1, 1.2]))
                 meters[kind] = replace(meters[kind], bpm=round(meters[kind].bpm * factor))
-        # Introductions, breakdowns and interludes may be played clean, the riff sections never.
-        may_be_clean = ("intro", "interlude")
-        clean = {kind: kind in may_be_clean and rng.random() < self.style.clean for kind in meters}
+        clean = {kind: kind in CLEAN_KINDS and rng.random() < self.style.clean for kind in meters}
 
         lead_in = 1 if meters["intro"].bar * meters["intro"].step > 1.0 else 2
         sections = [Section("count-in", 0, lead_in, meters["intro"], False)]
-        elapsed = 0.0
+        elapsed = 0.0  # s
+        closing = bars_of("outro", meters["outro"]) * meters["outro"].bar * meters["outro"].step
         blocks = (kind for _ in count() for block in self.shuffled_form() for kind in block)
         kind = "intro"
         while True:
             meter = meters[kind]
-            bars = 4 if kind in ("prechorus", "intro", "outro", "interlude", "breakdown") else 8
-            if meter.bar * meter.step > 2.0:
-                bars //= 2
-            elif meter.bar * meter.step < 1.3 and kind in ("verse", "solo", "chorus"):
-                bars *= 2
+            bars = bars_of(kind, meter)
             sections.append(Section(kind, sections[-1].end, bars, meter, clean[kind]))
             elapsed += bars * meter.bar * meter.step
             if kind == "outro":
                 break
-            closing = 4 * meters["outro"].bar * meters["outro"].step
             kind = next(blocks) if elapsed + closing < seconds else "outro"
         return sections, self.tempo_map(sections, changes, drifts)
 
@@ -371,10 +265,18 @@ class _Composer:
     # Themes
 
     def theme(self, part: str, section: Section) -> Riff | None:
-        """What a part plays in a kind of section, written when it first comes."""
-        key = (part, section.kind)
+        """What a part plays in a kind of section, written when it first comes. Every solo is another."""
+        key = (part, section.tick if section.kind == "solo" else section.kind)
         if key not in self.themes:
-            self.themes[key] = getattr(self, f"write_{part}")(section)
+            write = {
+                "lead": self.write_lead,
+                "rhythm": self.write_rhythm,
+                "second": self.write_second,
+                "bass": self.write_bass,
+                "keys": self.write_keys,
+                "vocals": self.write_vocals,
+            }
+            self.themes[key] = write[part](section)
         return self.themes[key]
 
     def write_lead(self, section: Section) -> Riff | None:
@@ -416,7 +318,7 @@ class _Composer:
         if self.second_guitar == "chords" or lead is None or section.kind == "solo":
             return self.riff(section, "held", self.guitar(0, 20))
         if self.second_guitar == "harmony" and section.kind == "chorus":
-            return transposed(lead, 12, lead.lowest)
+            return self.harmony(lead)
         return self.theme("rhythm", section)
 
     def write_bass(self, section: Section) -> Riff | None:
@@ -470,6 +372,14 @@ class _Composer:
         phrases = (self.finish(first, section), self.finish([*kept, *ending], section))
         return Riff(phrases, steps * section.step, self.low if lowest is None else lowest)
 
+    def harmony(self, riff: Riff) -> Riff:
+        """The riff a third higher, or a fourth where the scale has no third."""
+        phrases = (
+            tuple(replace(note, root=int(self.pitches(note.root + 3, note.root + 12)[0])) for note in phrase)
+            for phrase in riff.phrases
+        )
+        return replace(riff, phrases=tuple(phrases))
+
     def solo(self, section: Section) -> Riff:
         """Licks of two bars high up: runs, melodies with bends, tremolo picking."""
         rng = self.rng
@@ -488,9 +398,9 @@ class _Composer:
         """Notes of a phrase in grid steps."""
         rng = self.rng
         low = name in LOW_STYLES and pitches[0] < self.low + 12
-        register = (
-            0 if low and rng.random() < 0.75 else int(rng.integers(0, max(1, len(pitches) // (4 if low else 2))))
-        )
+        register = int(rng.integers(len(pitches) // (4 if low else 2)))
+        if low and rng.random() < 0.75:
+            register = 0
         if name in ("gallop", "even"):
             rhythm = cells_rhythm(rng, meter, steps, (GALLOPS if name == "gallop" else EVEN)[meter.per_beat])
             writer = WRITERS[pick(rng, {"chug": 4, "pedal": 4, "tremolo": 1})]
@@ -561,11 +471,18 @@ class _Composer:
         return ticks
 
 
-def pick(rng: np.random.Generator, odds: dict) -> object:
+def pick(rng: np.random.Generator, odds: dict[T, float]) -> T:
     """One of the keys, as often as its value says."""
     keys = list(odds)
     weights = np.array([odds[key] for key in keys], dtype=float)
     return keys[rng.choice(len(keys), p=weights / weights.sum())]
+
+
+def bars_of(kind: str, meter: Meter) -> int:
+    """How many bars a section has; more where they are short."""
+    long = kind in ("verse", "chorus", "bridge", "solo")
+    seconds = meter.bar * meter.step
+    return (8 if long else 4) * (2 if long and seconds < 1.3 else 1) // (2 if seconds > 2.0 else 1)
 
 
 def quarter_bpm(section: Section) -> float:
@@ -574,8 +491,11 @@ def quarter_bpm(section: Section) -> float:
 
 
 def place(riff: Riff, section: Section) -> list[Placed]:
-    """A riff through a section: a riff of two phrases ends every fourth time, in short sections every second, with
-    its other one; one of more goes through them."""
+    """A riff through a section.
+
+    Every fourth time, in short sections every second, a riff of two phrases has its other one; one of more goes
+    through them.
+    """
     count = section.bars * section.bar // riff.length
     if len(riff.phrases) == 2:
         turn = 4 if count >= 4 else 2
@@ -595,12 +515,6 @@ def fitted(riff: Riff | None, section: Section) -> Riff | None:
     return riff if riff is not None and riff.length % section.bar == 0 else None
 
 
-def transposed(riff: Riff, semitones: int, lowest: int) -> Riff:
-    """The riff higher."""
-    phrases = (tuple(replace(note, root=note.root + semitones) for note in phrase) for phrase in riff.phrases)
-    return Riff(tuple(phrases), riff.length, lowest)
-
-
 def bass_pitch(pitch: int, lowest: int) -> int:
     """The pitch that a bass plays under a guitar's: an octave or more lower, within an octave and a half."""
     return lowest + (pitch - lowest) % 12 if pitch - 12 > lowest + 17 else max(lowest, pitch - 12)
@@ -609,10 +523,9 @@ def bass_pitch(pitch: int, lowest: int) -> int:
 def pulse(phrase: tuple[Note, ...], every: int, section: Section) -> tuple[Note, ...]:
     """Even notes, `every` so many grid steps through the phrase, on the pitches that it has at the time."""
     times = [note.time for note in phrase]
+    end = max((note.time + note.length for note in phrase), default=0)
     notes = []
-    for step in range(
-        0, round(max(note.time + note.length for note in phrase) / section.step) if phrase else 0, every
-    ):
+    for step in range(0, round(end / section.step), every):
         tick = step * section.step
         under = phrase[max(bisect_right(times, tick) - 1, 0)]
         weight = section.meter.weight(step)

@@ -1,9 +1,9 @@
 """Charts of made songs, after the habits of human charters.
 
 Lanes follow the contour of a riff, not absolute pitch: within a riff, or each phrase of one that goes through many
-pitches, a higher pitch never has a lower lane, and pitches that follow each other have different ones. The same pitches
-in the same order give the same lanes, so that a listener can learn them from what stands around a note. Lower
-difficulties keep the notes of strong grid positions that are far enough apart. Nothing is drawn.
+pitches, a higher pitch never has a lower lane, and pitches that follow each other have different ones where five lanes
+allow it. The same pitches in the same order give the same lanes, so that a listener can learn them from what stands
+around a note. Lower difficulties keep the notes of strong grid positions that are far enough apart. Nothing is drawn.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from ..charts import Chart, Difficulty, Instrument, Kind, Phrase, TempoMap, Track, hopo_threshold, natural_hopos
 from ..charts import Note as ChartNote
-from .composition import RESOLUTION, Placed, Riff, Score, Section
+from .score import RESOLUTION, Placed, Riff, Score, Section
 from .synthetic import THINNING, Note
 
 LANES = 5
@@ -32,7 +32,7 @@ LEAST_APART = {Difficulty.HARD: 0.14, Difficulty.MEDIUM: 0.24, Difficulty.EASY: 
 REDUCED, MOST_APART = 0.9, 4.0
 """The share of the harder difficulty's notes that one has at most, unless they come more seconds than these apart."""
 
-GRID = (RESOLUTION // 6, RESOLUTION // 4, RESOLUTION // 3, RESOLUTION // 2, RESOLUTION, 2 * RESOLUTION, 4 * RESOLUTION)
+GRID = tuple(round(RESOLUTION * beats) for beats in (1 / 6, 1 / 4, 1 / 3, 1 / 2, 1, 2, 4, 8))
 """Distances in ticks that thinned notes keep: the first one that lasts long enough."""
 
 SUSTAINED_SECONDS, SUSTAINED_TICKS = 0.3, RESOLUTION // 2
@@ -122,8 +122,7 @@ def pitch_lanes(notes: Sequence[Note], lowest: int) -> dict[int, int]:
     top = np.full(len(pitches), LANES - 1)
     np.minimum.at(top, ranks, [LANES - 1 - span(note) for note in notes])
     candidates = rising_assignments(len(pitches))
-    candidates = candidates[(candidates <= top).all(axis=1)]
-    # The highest pitch may be a chord's and those below single: some assignment always fits, if only all on green.
+    candidates = candidates[(candidates <= top).all(axis=1)]  # all on green always fits
     pairs, counts = np.unique(np.stack([ranks[:-1], ranks[1:]]), axis=1, return_counts=True)
     cost = 10.0 * ((candidates[:, pairs[0]] == candidates[:, pairs[1]]) & (pairs[0] != pairs[1])) @ counts
     steps = np.searchsorted((3, 7), np.diff(pitches)) + 1

@@ -13,11 +13,12 @@ import numpy as np
 
 from ..charts import Chart, Difficulty, Instrument, SecondsNote, TempoMap
 from . import synthesis as syn
-from .composition import STYLES, Placed, Score, compose_song
+from .composition import STYLES, compose_song
 from .made_charts import chart_score
+from .score import PARTS, Placed, Score
 from .synthetic import Note, decibels, draw_kit, render_bass, render_guitar, render_keys, strike
 
-STEMS = ("lead", "bass", "rhythm", "keys", "second", "vocals", "drums")
+STEMS = (*PARTS, "drums")
 GUITARS = {"lead": 0.85, "rhythm": 0.85, "second": 0.0}  # odds of being double-tracked
 TAIL = 1.5  # s of sound after the last bar
 LATEST = 0.015  # s that a human plays before or after the grid, at most

@@ -1,0 +1,42 @@
+#!/usr/bin/env python
+"""
+Make songs to train on: song folders with stems and charts, for `scripts/prepare_dataset.py`.
+
+    python scripts/make_training_songs.py songs/ --songs 500
+    python scripts/make_training_songs.py songs/ --songs 500 --first_seed 500     # as many others
+
+The same seed makes the same song. A run that was stopped goes on with the songs that are not there.
+"""
+
+import sys
+from dataclasses import dataclass, field
+
+from transformers import HfArgumentParser
+
+from tabhero_hf.data.made_library import make_library
+
+
+@dataclass
+class Arguments:
+    songs: int = field(default=100, metadata={"help": "How many."})
+    first_seed: int = field(default=0, metadata={"help": "Seed of the first one; the others have those after it."})
+    seconds: float | None = field(
+        default=None, metadata={"help": "Least length of a song; from 1 to 4 minutes if not given."}
+    )
+    workers: int | None = field(default=None, metadata={"help": "Processes; all processors if not given."})
+
+
+def main():
+    parser = HfArgumentParser(Arguments, description=__doc__.splitlines()[1])
+    parser.add_argument("folder", help="Folder to write the song folders to.")
+    args, folders = parser.parse_args_into_dataclasses()
+    try:
+        make_library(folders.folder, args.songs, args.first_seed, args.seconds, args.workers)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from here")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Made songs as a library of song folders, as players and `scripts/prepare_dataset.py` read them."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from ..audio.transcoding import write_ogg
+from ..charts import write_song
+from .made_songs import render_song
+from .synthesis import SAMPLE_RATE
+
+FILES = {"lead": "guitar", "second": "song"}
+"""Audio files of the stems whose names differ from it; the uncharted guitar is in the file of what is left over."""
+
+PEAK = 0.9
+
+
+def make_library(
+    folder: str | os.PathLike[str],
+    count: int,
+    first_seed: int = 0,
+    seconds: float | None = None,
+    workers: int | None = None,
+) -> None:
+    """Write the songs of `count` seeds to `folder`, one folder a song.
+
+    Songs appear whole, and those that are there already are kept, so a run that was stopped can go on.
+
+    Args:
+        first_seed: their seeds are this and those that follow.
+        seconds: least length of each, see :func:`~tabhero_hf.data.composition.compose_song`.
+        workers: processes; all processors if not given.
+
+    Raises:
+        ValueError: a length that no song has, or negative numbers.
+        OSError: a file cannot be written.
+    """
+    if count < 0 or first_seed < 0:
+        raise ValueError(f"there are no {count} songs from seed {first_seed} on")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    targets = {seed: folder / f"{seed:09d}" for seed in range(first_seed, first_seed + count)}
+    missing = {seed: target for seed, target in targets.items() if not target.exists()}
+    # A forked worker would inherit the locks of threads.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        tasks = [pool.submit(write_made_song, target, seed, seconds) for seed, target in missing.items()]
+        try:
+            for task in tqdm(as_completed(tasks), total=len(tasks), desc="making songs", unit="song"):
+                task.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def write_made_song(target: Path, seed: int, seconds: float | None = None) -> None:
+    """Write the song of a seed to a folder: its stems, whose sum peaks at `PEAK`, its chart and `song.ini`."""
+    song = render_song(seed, seconds)
+    mix = sum(song.stems.values())
+    gain = np.float32(PEAK / np.abs(mix).max())
+    with TemporaryDirectory() as building:
+        files = []
+        for name, sound in song.stems.items():
+            files.append(Path(building, f"{FILES.get(name, name)}.ogg"))
+            write_ogg(files[-1], gain * sound, SAMPLE_RATE)
+        write_song(target, song.chart, files, song_length=len(mix) / SAMPLE_RATE)
