@@ -231,15 +231,20 @@ def sustains(notes: Sequence[Note], tempo_map: TempoMap) -> list[int]:
 def star_power(ticks: Iterable[np.ndarray], sections: Sequence[Section]) -> tuple[Phrase, ...]:
     """Phrases on the second half of sections: of every second one in which all difficulties have notes there.
 
+    Tracks of few notes have them on whole sections.
+
     Args:
         ticks: those of each difficulty's notes, Expert's last.
         sections: the song's.
     """
     *easier, expert = ticks
-    phrases = []
-    for section in sections:
-        first, end = section.end - max(1, section.bars // 2) * section.bar, section.end
-        inside = expert[(expert >= first) & (expert < end)]
-        if len(inside) >= STAR_POWER_NOTES and all(((other >= first) & (other < end)).any() for other in easier):
-            phrases.append(Phrase(first, end - first))
+    for share in (2, 1):
+        phrases = []
+        for section in sections:
+            first = section.end - max(1, section.bars // share) * section.bar
+            count, *counts = (((first <= at) & (at < section.end)).sum() for at in (expert, *easier))
+            if count >= STAR_POWER_NOTES and all(counts):
+                phrases.append(Phrase(first, section.end - first))
+        if phrases:
+            break
     return tuple(phrases[::2])

@@ -68,7 +68,7 @@ def test_the_script_names_what_is_wrong(tmp_path, monkeypatch, options):
     script = module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, script)
     spec.loader.exec_module(script)
-    monkeypatch.setattr(sys, "argv", [str(path), str(tmp_path / "songs"), "--workers", "1", *options])
+    monkeypatch.setattr(sys, "argv", [str(path), str(tmp_path / "songs"), "--songs", "1", "--workers", "1", *options])
     with pytest.raises(SystemExit, match="error: "):
         script.main()
     assert not any(tmp_path.rglob("*.*"))
