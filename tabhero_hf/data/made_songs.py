@@ -126,12 +126,14 @@ def _render_guitar(rng: np.random.Generator, score: Score, name: str, samples: i
         parts[any(placed.tick in section for section in clean_sections)].append(placed)
     sound = np.zeros(samples, np.float32)
     for clean, gain, double in ((False, drive, GUITARS[name]), (True, rng.uniform(1.0, 3.0), 0.4)):
-        if notes := perform(rng, parts[clean], score.tempo_map):
-            # Only what lies between its first and last note: the amplifier is what takes the time.
-            start = max(0.0, notes[0].time - 0.1)
-            length = min(samples, int((notes[-1].time + notes[-1].length + 1.0 - start) * syn.SAMPLE_RATE))
-            moved = [replace(note, time=note.time - start) for note in notes]
-            syn.add_at(sound, render_guitar(rng, moved, length, gain, double), start)
+        # Each take is another performance, as on records.
+        for level in (1.0, rng.uniform(0.4, 1.0)) if rng.random() < double else (1.0,):
+            if notes := perform(rng, parts[clean], score.tempo_map):
+                # Only what lies between its first and last note: the amplifier is what takes the time.
+                start = max(0.0, notes[0].time - 0.1)
+                length = min(samples, int((notes[-1].time + notes[-1].length + 1.0 - start) * syn.SAMPLE_RATE))
+                moved = [replace(note, time=note.time - start) for note in notes]
+                syn.add_at(sound, render_guitar(rng, moved, length, gain, double=0.0), start, level)
     return sound
 
 
@@ -176,4 +178,4 @@ def perform(rng: np.random.Generator, part: Sequence[Placed], tempo_map: TempoMa
 
 def human(rng: np.random.Generator, count: int) -> np.ndarray:
     """Seconds by which notes are early or late."""
-    return np.clip(rng.normal(0.0, rng.uniform(0.002, 0.006), count), -LATEST, LATEST)
+    return np.clip(rng.normal(0.0, rng.uniform(0.002, 0.008), count), -LATEST, LATEST)
