@@ -9,6 +9,23 @@ from .tokenization_tabhero import LAYOUT
 
 _NOTE_TOKENS = 4  # TIME FRET MOD DUR
 
+# What a generation config may set without any effect on which token is chosen: anything (`...`), or this value.
+_PLAIN_SETTINGS = {
+    "_from_model_config": ...,
+    "bos_token_id": LAYOUT.bos_token_id,
+    "decoder_start_token_id": LAYOUT.bos_token_id,
+    "do_sample": False,
+    "eos_token_id": LAYOUT.eos_token_id,
+    "max_length": ...,
+    "max_new_tokens": ...,
+    "num_beams": 1,
+    "output_attentions": False,
+    "output_hidden_states": False,
+    "pad_token_id": LAYOUT.pad_token_id,
+    "transformers_version": ...,
+    "use_cache": True,
+}
+
 
 class TabHeroGrammarLogitsProcessor(LogitsProcessor):
     r"""
@@ -38,56 +55,128 @@ class TabHeroGrammarLogitsProcessor(LogitsProcessor):
         self.window_bins = window_bins
         self.max_length = max_length
         self.min_length = min_length
+        self._grammar: NoteGrammar | None = None
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        legal = self.legal_tokens(input_ids, scores.shape[-1])
-        scores = scores.masked_fill(~legal, -torch.inf)
-        stuck = ~scores.isfinite().any(dim=-1, keepdim=True)
-        return torch.where(stuck & legal, 0.0, scores)
+        return constrain(scores, self.legal_tokens(input_ids, scores.shape[-1]))
 
     def legal_tokens(self, input_ids: torch.LongTensor, vocab_size: int) -> torch.BoolTensor:
         """Which tokens may follow `input_ids` `(batch, length)`, as `(batch, vocab_size)`."""
-        ids = torch.arange(vocab_size, device=input_ids.device)
-        time, duration = _value(ids, LAYOUT.time), _value(ids, LAYOUT.duration)
+        grammar = self._grammar
+        if grammar is None or grammar.allowed.shape[1] != vocab_size or grammar.allowed.device != input_ids.device:
+            grammar = self._grammar = NoteGrammar(vocab_size, input_ids.device)
+        phase = grammar.phase_behind[input_ids[:, -1]]
+        begun = (_value(input_ids, LAYOUT.fret) >= 0).any(dim=1)
+        phase = torch.where(begun & (phase == _START), _NOTE, phase)
 
-        last = input_ids[:, -1:]
-        after_time = _value(last, LAYOUT.time) >= 0
-        after_long_time = last == LAYOUT.time[-1]
-        after_fret = _value(last, LAYOUT.fret) >= 0
-        after_modifier = _value(last, LAYOUT.modifier) >= 0
-        after_long_duration = last == LAYOUT.duration[-1]
-        after_end = (last == LAYOUT.eos_token_id) | (last == LAYOUT.pad_token_id)
-        between_notes = ~(after_time | after_fret | after_modifier | after_end)
-
-        tokens_left = torch.inf if self.max_length is None else self.max_length - input_ids.shape[1]
-        remaining, sustained = self._clock(input_ids)
-        first_note = (_value(input_ids, LAYOUT.fret) < 0).all(dim=1, keepdim=True)
-        note_fits = tokens_left > _NOTE_TOKENS or input_ids.shape[1] < self.min_length
-        time_fits = (time >= 0) & (time < remaining) & note_fits
-        sustain_fits = (duration >= 0) & ((sustained + duration) * LAYOUT.time_bins_per_duration <= remaining)
-        return (
-            (time_fits & between_notes & ((time > 0) | first_note))
-            | (time_fits & after_long_time & (time > 0))
-            | ((_value(ids, LAYOUT.fret) >= 0) & after_time)
-            | ((_value(ids, LAYOUT.modifier) >= 0) & after_fret)
-            | (sustain_fits & after_modifier)
-            | (sustain_fits & after_long_duration & (duration > 0) & (tokens_left > 1))
-            | ((ids == LAYOUT.eos_token_id) & between_notes)
-            | ((ids == LAYOUT.pad_token_id) & after_end)
-        )
-
-    def _clock(self, input_ids: torch.LongTensor) -> tuple[torch.LongTensor, torch.LongTensor]:
-        """Time bins left after each row's last onset, and the sustain so far of the note it ends in, `(batch, 1)`."""
         durations = _value(input_ids, LAYOUT.duration)
         last_run = (durations >= 0).flip(1).cumprod(dim=1).flip(1)  # the DUR tokens that the row ends in
-        sustained = (durations * last_run).sum(dim=1, keepdim=True)
-        now = token_time_bins(input_ids, LAYOUT.time).sum(dim=1, keepdim=True)
+        sustained = (durations * last_run).sum(dim=1)
+        now = token_time_bins(input_ids, LAYOUT.time).sum(dim=1)
         if self.window_bins is None:
-            return torch.full_like(now, torch.iinfo(now.dtype).max // 2), sustained
-        window_bins = self.window_bins.to(now.device)[:, None]
-        if len(window_bins) != len(now):  # beams
-            window_bins = window_bins.repeat_interleave(len(now) // len(window_bins), dim=0)
-        return window_bins - now, sustained
+            remaining = torch.full_like(now, torch.iinfo(now.dtype).max // 2)
+        else:
+            window_bins = self.window_bins.to(now.device)
+            remaining = window_bins.repeat_interleave(len(now) // len(window_bins)) - now  # more than one: beams
+
+        length = input_ids.shape[1]
+        tokens_left = torch.inf if self.max_length is None else self.max_length - length
+        return grammar.legal_tokens(phase, remaining, sustained, tokens_left, must_go_on=length < self.min_length)
+
+
+# What a sequence has just come to: a phase is known by the last token, but for the first note.
+_START, _TIME, _LONG_TIME, _FRET, _MODIFIER, _NOTE, _LONG_DURATION, _END = range(8)
+
+
+class NoteGrammar:
+    """
+    The token grammar, see [`TabHeroGrammarLogitsProcessor`], as tables over the vocabulary.
+
+    A row is a `phase`, the time bins that `remain` in its window and the `sustain` so far of the note it ends in, each
+    `(batch,)`: [`begin`] gives those of `<BOS>`, [`advance`] those behind one more token, at a cost that does not
+    depend on what was written before.
+    """
+
+    def __init__(self, vocab_size: int, device: torch.device | str):
+        ids = torch.arange(vocab_size, device=device)
+        self.times, durations = _value(ids, LAYOUT.time), _value(ids, LAYOUT.duration)
+        self.is_time, self.is_duration = is_time, is_duration = self.times >= 0, durations >= 0
+        is_fret, is_modifier = _value(ids, LAYOUT.fret) >= 0, _value(ids, LAYOUT.modifier) >= 0
+        is_end, is_pad = ids == LAYOUT.eos_token_id, ids == LAYOUT.pad_token_id
+        later = self.times > 0
+        longer = durations > 0
+        self.allowed = torch.stack(
+            [
+                is_time | is_end,  # start
+                is_fret,  # time
+                is_fret | later,  # long time
+                is_modifier,  # fret
+                is_duration,  # modifier
+                later | is_end,  # note
+                later | is_end | longer,  # long duration
+                is_pad,  # end
+            ]
+        )
+        self.phase_behind = torch.full_like(ids, _START)
+        for phase, tokens in {
+            _TIME: is_time,
+            _LONG_TIME: ids == LAYOUT.time[-1],
+            _FRET: is_fret,
+            _MODIFIER: is_modifier,
+            _NOTE: is_duration,
+            _LONG_DURATION: ids == LAYOUT.duration[-1],
+            _END: is_end | is_pad,
+        }.items():
+            self.phase_behind[tokens] = phase
+        never = torch.iinfo(ids.dtype).min
+        # How many bins have to remain for a token: up to an onset's own bin, and to a sustain's end.
+        self.onset_needs = torch.where(is_time, self.times + 1, never)
+        self.sustain_needs = torch.where(is_duration, durations * LAYOUT.time_bins_per_duration, never)
+        self.times, self.durations = self.times.clamp(min=0), durations.clamp(min=0)
+
+    def begin(self, window_bins: torch.LongTensor) -> tuple[torch.LongTensor, torch.LongTensor, torch.LongTensor]:
+        """Phase, bins remaining and sustain of rows with `<BOS>` alone, in windows of `window_bins` `(batch,)`."""
+        return torch.full_like(window_bins, _START), window_bins, torch.zeros_like(window_bins)
+
+    def advance(
+        self, tokens: torch.LongTensor, remaining: torch.LongTensor, sustained: torch.LongTensor
+    ) -> tuple[torch.LongTensor, torch.LongTensor, torch.LongTensor]:
+        """Phase, bins remaining and sustain of each row behind one more token, `(batch,)`."""
+        sustained = (sustained + self.durations[tokens]) * self.is_duration[tokens]
+        return self.phase_behind[tokens], remaining - self.times[tokens], sustained
+
+    def legal_tokens(
+        self,
+        phase: torch.LongTensor,
+        remaining: torch.LongTensor,
+        sustained: torch.LongTensor,
+        tokens_left: float,
+        must_go_on: bool = False,
+    ) -> torch.BoolTensor:
+        """
+        Which tokens may come next, `(batch, vocab_size)`, where no row may get more than `tokens_left`; `must_go_on`
+        lets notes begin that will be cut.
+        """
+        sustain_left = remaining - sustained * LAYOUT.time_bins_per_duration
+        legal = self.allowed[phase]
+        legal = legal & (self.onset_needs <= remaining[:, None]) & (self.sustain_needs <= sustain_left[:, None])
+        if tokens_left <= _NOTE_TOKENS and not must_go_on:
+            legal = legal & ~self.is_time
+        if tokens_left <= 1:
+            legal = legal & ~(self.is_duration & (phase == _LONG_DURATION)[:, None])
+        return legal
+
+    @staticmethod
+    def ended(phase: torch.LongTensor) -> torch.BoolTensor:
+        """Which rows have come to their end."""
+        return phase == _END
+
+
+def constrain(scores: torch.FloatTensor, legal: torch.BoolTensor) -> torch.FloatTensor:
+    """Scores `(batch, vocab_size)` of legal tokens alone; where none of them has a finite one, all are equal."""
+    scores = scores.masked_fill(~legal, -torch.inf)
+    stuck = ~scores.isfinite().any(dim=-1, keepdim=True)
+    return torch.where(stuck & legal, 0.0, scores)
 
 
 def _value(ids: torch.LongTensor, group: range) -> torch.LongTensor:
@@ -120,11 +209,11 @@ class TabHeroGenerationMixin(GenerationMixin):
             model_kwargs=model_kwargs,
             **kwargs,
         )
-        if not _has_note_vocabulary(self.config):
+        if not has_note_vocabulary(self.config):
             return processors
         min_length = (input_ids_seq_length or 0) + (generation_config.min_new_tokens or 0)
         grammar = TabHeroGrammarLogitsProcessor(
-            self._window_bins(encoder_input_ids, model_kwargs or {}),
+            self.window_bins(encoder_input_ids, model_kwargs or {}),
             max_length=generation_config.max_length,
             min_length=max(generation_config.min_length or 0, min_length),
         )
@@ -133,13 +222,17 @@ class TabHeroGenerationMixin(GenerationMixin):
 
     def _validate_model_kwargs(self, model_kwargs: dict):
         super()._validate_model_kwargs(model_kwargs)
+        self.check_conditions(**{name: model_kwargs.get(name) for name in ("difficulty_ids", "instrument_ids")})
+
+    def check_conditions(self, **conditions: torch.LongTensor | None):
+        """Raises `ValueError` for a difficulty or an instrument that the model does not know."""
         bounds = {"difficulty_ids": self.config.num_difficulties, "instrument_ids": self.config.num_instruments}
         for name, bound in bounds.items():
-            ids = model_kwargs.get(name)
+            ids = conditions[name]
             if ids is not None and ((ids < 0) | (ids >= bound)).any():
                 raise ValueError(f"`{name}` must be between 0 and {bound - 1}, got {ids.unique().tolist()}")
 
-    def _window_bins(
+    def window_bins(
         self, input_features: torch.FloatTensor | None, model_kwargs: dict[str, torch.Tensor]
     ) -> torch.LongTensor:
         """Time bins that start within each window's audio, `(batch,)`."""
@@ -152,6 +245,13 @@ class TabHeroGenerationMixin(GenerationMixin):
             states = model_kwargs["encoder_outputs"][0]
             frames = states.new_full((len(states),), states.shape[1] * self.config.downsample_factor)
         return (frames.float() / self.config.frames_per_time_step).ceil().long()
+
+    def decodes_greedily(self, **generate_kwargs) -> bool:
+        """Whether `generate(**generate_kwargs)` would write the likeliest token each time, and heed nothing else."""
+        if "max_length" in generate_kwargs:  # unlike the config's, not known to `generate_windows()`
+            return False
+        asked = {**self.generation_config.to_diff_dict(), **generate_kwargs}
+        return all(_PLAIN_SETTINGS.get(name) in (value, ...) for name, value in asked.items())
 
     def _maybe_initialize_input_ids_for_generation(
         self, inputs: torch.Tensor | None = None, bos_token_id: int | None = None, model_kwargs: dict | None = None
@@ -181,7 +281,7 @@ class TabHeroGenerationMixin(GenerationMixin):
         return model_inputs
 
 
-def _has_note_vocabulary(config: TabHeroConfig) -> bool:
+def has_note_vocabulary(config: TabHeroConfig) -> bool:
     """Whether the ids mean notes: only then is there a grammar to keep."""
     return config.vocab_size >= LAYOUT.duration.stop and config.time_tokens == LAYOUT.time
 

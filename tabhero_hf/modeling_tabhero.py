@@ -28,7 +28,8 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_tabhero import TabHeroConfig
-from .generation_tabhero import TabHeroGenerationMixin, token_time_bins
+from .decoding_tabhero import decode_windows
+from .generation_tabhero import TabHeroGenerationMixin, has_note_vocabulary, token_time_bins
 from .tokenization_tabhero import LANE_SETS, NUM_LANES
 
 STRUCK_LANES = [[int(lane in lanes) for lane in range(NUM_LANES)] for lanes in LANE_SETS]  # of each `FRET` token
@@ -457,19 +458,26 @@ class TabHeroOnsetPointer(nn.Module):
         self.num_time_tokens = config.num_time_tokens
         self.gate = TabHeroOnsetGate(config.hidden_size, 2, bias=False)
 
-    def forward(
-        self, hidden_states: torch.Tensor, onset_logits: torch.Tensor, time_ids: torch.LongTensor
-    ) -> torch.Tensor:
+    @staticmethod
+    def tables(onset_logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """
-        `hidden_states` `(batch, length, hidden)`, `onset_logits` `(batch, time_bins)` and current times `time_ids`
-        `(batch, length)` in bins -> scores `(batch, length, num_time_tokens)`.
+        `onset_logits` `(batch, time_bins)` -> the logarithms of each bin's onset probability and of the probability
+        that no bin before it has one, `(batch, time_bins + 1)`: all that the pointer needs of a window.
         """
-        batch_size, length = time_ids.shape
-        num_bins = onset_logits.shape[1]
         onset_logits = onset_logits.float()
         log_onset = F.pad(F.logsigmoid(onset_logits).clamp(min=MIN_LOG_ONSET), (0, 1), value=MIN_LOG_ONSET)
-        log_survival = F.pad(F.logsigmoid(-onset_logits).cumsum(dim=1), (1, 0))  # of all bins before this one
+        log_survival = F.pad(F.logsigmoid(-onset_logits).cumsum(dim=1), (1, 0))
+        return log_onset, log_survival
 
+    def forward(
+        self, hidden_states: torch.Tensor, tables: tuple[torch.Tensor, torch.Tensor], time_ids: torch.LongTensor
+    ) -> torch.Tensor:
+        """
+        `hidden_states` `(batch, length, hidden)`, the windows' `tables` and current times `time_ids` `(batch, length)`
+        in bins -> scores `(batch, length, num_time_tokens)`.
+        """
+        log_onset, log_survival = tables
+        num_bins = log_onset.shape[1] - 1
         steps = torch.arange(self.num_time_tokens, device=time_ids.device)
         bins = (time_ids[..., None] + steps).clamp(max=num_bins)  # (batch, length, num_time_tokens)
         flat_bins = bins.flatten(1)
@@ -599,6 +607,27 @@ class TabHeroEncoder(TabHeroPreTrainedModel):
             instrument_ids (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
                 Instrument the onset and fret heads are asked for.
         """
+        hidden_states, attention_mask = self.hear(input_features, attention_mask, **kwargs)
+        onset_logits, fret_logits = self.listen(hidden_states, attention_mask, difficulty_ids, instrument_ids)
+        if self.output_proj is not None:
+            hidden_states = self.output_proj(hidden_states)
+        return TabHeroEncoderOutput(
+            last_hidden_state=hidden_states,
+            attention_mask=attention_mask,
+            onset_logits=onset_logits,
+            fret_logits=fret_logits,
+        )
+
+    def hear(
+        self,
+        input_features: torch.FloatTensor,
+        attention_mask: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """
+        What is the same for every difficulty and instrument: mel frames and their mask -> hidden states `(batch,
+        positions, encoder_hidden_size)` and their mask `(batch, positions)`.
+        """
         if input_features.ndim != 3 or input_features.shape[-1] != self.config.num_mel_bins:
             raise ValueError(
                 f"`input_features` must have shape (batch, frames, {self.config.num_mel_bins}), "
@@ -623,20 +652,22 @@ class TabHeroEncoder(TabHeroPreTrainedModel):
             for layer in self.layers:
                 hidden_states = layer(hidden_states, layer_mask, position_embeddings, **kwargs)
 
-        hidden_states = self.output_norm(hidden_states)
+        return self.output_norm(hidden_states), attention_mask
+
+    def listen(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        difficulty_ids: torch.LongTensor | None = None,
+        instrument_ids: torch.LongTensor | None = None,
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Onset and fret logits, see [`TabHeroEncoderOutput`], of what [`hear`] gives."""
         onset_logits = fret_logits = None
         if self.onset_head is not None:
             onset_logits = self.onset_head(hidden_states, difficulty_ids, instrument_ids, attention_mask)
         if self.fret_head is not None:
             fret_logits = self.fret_head(hidden_states, difficulty_ids, instrument_ids)
-        if self.output_proj is not None:
-            hidden_states = self.output_proj(hidden_states)
-        return TabHeroEncoderOutput(
-            last_hidden_state=hidden_states,
-            attention_mask=attention_mask,
-            onset_logits=onset_logits,
-            fret_logits=fret_logits,
-        )
+        return onset_logits, fret_logits
 
 
 class TabHeroDecoder(TabHeroPreTrainedModel):
@@ -974,15 +1005,16 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             use_cache=use_cache,
             **kwargs,
         )
-        logits = self.lm_head(outputs.last_hidden_state)
+        onset_tables = None
         if self.onset_pointer is not None and encoder_outputs.onset_logits is not None:
-            time_scores = self.onset_pointer(outputs.last_hidden_state, encoder_outputs.onset_logits, decoder_time_ids)
-            logits = logits + self._to_vocabulary(time_scores, self.config.time_tokens)
-        if self.fret_pointer is not None and encoder_outputs.fret_logits is not None:
-            fret_scores = self.fret_pointer(
-                encoder_outputs.fret_logits, encoder_outputs.attention_mask, decoder_time_ids
-            )
-            logits = logits + self._to_vocabulary(fret_scores, self.config.fret_tokens)
+            onset_tables = self.onset_pointer.tables(encoder_outputs.onset_logits)
+        logits = self.token_logits(
+            outputs.last_hidden_state,
+            decoder_time_ids,
+            onset_tables,
+            encoder_outputs.fret_logits,
+            encoder_outputs.attention_mask,
+        )
 
         loss = None
         if labels is not None:
@@ -1012,9 +1044,92 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             encoder_attentions=outputs.encoder_attentions,
         )
 
+    def token_logits(
+        self,
+        hidden_states: torch.Tensor,
+        time_ids: torch.LongTensor | None,
+        onset_tables: tuple[torch.Tensor, torch.Tensor] | None,
+        fret_logits: torch.Tensor | None,
+        encoder_attention_mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """
+        The decoder's last hidden states `(batch, length, hidden)` and current times `(batch, length)` -> logits
+        `(batch, length, vocab_size)`, with the pointers' scores into what the encoder heard.
+        """
+        logits = self.lm_head(hidden_states)
+        if onset_tables is not None:
+            time_scores = self.onset_pointer(hidden_states, onset_tables, time_ids)
+            logits = logits + self._to_vocabulary(time_scores, self.config.time_tokens)
+        if self.fret_pointer is not None and fret_logits is not None:
+            fret_scores = self.fret_pointer(fret_logits, encoder_attention_mask, time_ids)
+            logits = logits + self._to_vocabulary(fret_scores, self.config.fret_tokens)
+        return logits
+
     def _to_vocabulary(self, scores: torch.Tensor, tokens: range) -> torch.Tensor:
         """Scores of a group of tokens `(batch, length, tokens)` as `(batch, length, vocab_size)`, 0 for all others."""
         return F.pad(scores, (tokens.start, self.config.vocab_size - tokens.stop))
+
+    def generate_windows(
+        self,
+        input_features: torch.FloatTensor,
+        attention_mask: torch.LongTensor | None = None,
+        difficulty_ids: torch.LongTensor | None = None,
+        instrument_ids: torch.LongTensor | None = None,
+        max_new_tokens: int | None = None,
+        batch_size: int | None = None,
+        monitor_progress: Callable[[int, int], None] | None = None,
+    ) -> torch.LongTensor:
+        r"""
+        Greedy decoding of a whole song at once: the ids that `generate()` writes for each chart of each window alone,
+        many times as fast.
+
+        Args:
+            input_features (`torch.FloatTensor` of shape `(windows, frames, num_mel_bins)`):
+                Log-mel windows, see [`TabHeroFeatureExtractor`].
+            attention_mask (`torch.LongTensor` of shape `(windows, frames)`, *optional*):
+                1 for frames that hold audio, 0 for padding.
+            difficulty_ids (`torch.LongTensor` of shape `(charts,)`):
+                The difficulty of each chart asked for.
+            instrument_ids (`torch.LongTensor` of shape `(charts,)`):
+                The instrument of each chart asked for.
+            max_new_tokens (`int`, *optional*):
+                Most tokens of a window beside `<BOS>`. That of the generation config when unset.
+            batch_size (`int`, *optional*):
+                Charts of windows decoded at once, which bounds the memory. As many as half of the free memory holds,
+                and at most 64, when unset.
+            monitor_progress (`Callable[[int, int], None]`, *optional*):
+                Called after each batch with how many of how many charts of windows are decoded.
+
+        Returns:
+            `torch.LongTensor` of shape `(charts, windows, length)`: token ids with `<BOS>` and `<EOS>`, then padding.
+        """
+        if not has_note_vocabulary(self.config):
+            raise ValueError("the vocabulary is not that of notes: use `generate()`")
+        if difficulty_ids is None or instrument_ids is None or len(difficulty_ids) != len(instrument_ids):
+            raise ValueError("`difficulty_ids` and `instrument_ids` must name one each for every chart asked for")
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"`batch_size` must be at least 1, got {batch_size}")
+        self.check_conditions(difficulty_ids=difficulty_ids, instrument_ids=instrument_ids)
+        if max_new_tokens is None:
+            config = self.generation_config
+            max_new_tokens = config.max_new_tokens or (config.max_length or 20) - 1
+        window_bins = self.window_bins(input_features, {"attention_mask": attention_mask})
+        training = self.training
+        self.eval()
+        try:
+            return decode_windows(
+                self,
+                input_features,
+                attention_mask,
+                difficulty_ids,
+                instrument_ids,
+                window_bins,
+                max_length=max_new_tokens + 1,
+                batch_size=batch_size,
+                monitor_progress=monitor_progress,
+            )
+        finally:
+            self.train(training)
 
     def lane_loss(
         self, logits: torch.Tensor, labels: torch.LongTensor, num_items_in_batch: torch.Tensor | int | None = None

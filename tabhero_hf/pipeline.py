@@ -12,7 +12,7 @@ from .audio.loading import load_audio
 from .charts import Chart, Difficulty, Instrument, TempoMap, Track
 
 SILENCE = 1e-4  # a peak of -80 dBFS: below it there is no music, only dither
-WINDOW_BATCH_SIZE = 32
+WINDOW_BATCH_SIZE = 32  # of `generate()`; greedy decoding chooses its own
 
 
 class AudioToChartPipeline(Pipeline):
@@ -34,10 +34,12 @@ class AudioToChartPipeline(Pipeline):
     parameters:
 
     - `difficulties`, `instruments` (`list`, default all four and `["lead"]`): names or numbers.
-    - `window_batch_size` (`int`, default 32): windows, each for one difficulty and instrument, decoded at once.
+    - `window_batch_size` (`int`): windows, each for one difficulty and instrument, decoded at once. As many as half of
+      the free memory holds, and at most 64, when unset; 32 with `generate_kwargs`.
     - `monitor_progress` (`Callable[[int, int], None]`): called after each such batch with how many of how many windows
       are decoded.
-    - `generate_kwargs` (`dict`): for `generate()`, such as `num_beams` or `do_sample`.
+    - `generate_kwargs` (`dict`): for `generate()`, such as `num_beams` or `do_sample`. Without any the model's
+      `generate_windows()` decodes, greedily and many times as fast.
     - `bpm` (`float`): the song's tempo, where it is known; else it is found in the audio.
     - `tempo_map` ([`~tabhero_hf.charts.TempoMap`]) and `offset` (`float`, default 0): the song's map, where it is
       known, and the seconds of audio before its tick 0.
@@ -123,22 +125,33 @@ class AudioToChartPipeline(Pipeline):
     def _forward(
         self,
         inputs: dict,
-        window_batch_size: int = WINDOW_BATCH_SIZE,
+        window_batch_size: int | None = None,
         monitor_progress: Callable[[int, int], None] | None = None,
         generate_kwargs: dict | None = None,
     ):
         generate_kwargs = self._prepare_generate_kwargs(generate_kwargs or {})
-        asked, num_windows = inputs["asked"], len(inputs["input_features"])
-        silent = np.abs(inputs["waveform"]).max() < SILENCE
-        sequences = []
-        rows = [] if silent else [(window, *what) for what in asked for window in range(num_windows)]
-        for start in range(0, len(rows), window_batch_size):
-            windows, instruments, difficulties = map(list, zip(*rows[start : start + window_batch_size], strict=True))
+        if np.abs(inputs["waveform"]).max() < SILENCE:
+            return {**inputs, "sequences": []}
+        instruments, difficulties = torch.tensor(inputs["asked"], device=self.device).T
+        audio = {name: inputs[name] for name in ("input_features", "attention_mask")}
+        if self.model.decodes_greedily(**generate_kwargs):
+            sequences = self.model.generate_windows(
+                **audio,
+                difficulty_ids=difficulties,
+                instrument_ids=instruments,
+                max_new_tokens=generate_kwargs.get("max_new_tokens"),
+                batch_size=window_batch_size,
+                monitor_progress=monitor_progress,
+            )
+            return {**inputs, "sequences": sequences.flatten(0, 1).tolist()}
+
+        num_windows, sequences = len(inputs["input_features"]), []
+        rows = torch.cartesian_prod(torch.arange(len(difficulties)), torch.arange(num_windows)).to(self.device)
+        for charts, windows in (batch.T for batch in rows.split(window_batch_size or WINDOW_BATCH_SIZE)):
             sequences += self.model.generate(
-                input_features=inputs["input_features"][windows],
-                attention_mask=inputs["attention_mask"][windows],
-                difficulty_ids=torch.tensor(difficulties, device=self.device),
-                instrument_ids=torch.tensor(instruments, device=self.device),
+                **{name: values[windows] for name, values in audio.items()},
+                difficulty_ids=difficulties[charts],
+                instrument_ids=instruments[charts],
                 **generate_kwargs,
             ).tolist()
             if monitor_progress is not None:

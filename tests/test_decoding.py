@@ -1,0 +1,227 @@
+from collections import Counter
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration, decoding_tabhero
+from tabhero_hf.decoding_tabhero import WindowBatch, closed_up, rows_that_fit
+from tabhero_hf.tokenization_tabhero import LAYOUT
+
+FRAMES = 300
+LENGTHS = torch.tensor([300, 170, 300, 3, 90, 1])
+
+
+def long_winded(seed: int = 0, **fields) -> TabHeroForConditionalGeneration:
+    """Random weights that write notes every 80 to 300 ms until the window ends."""
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = TabHeroForConditionalGeneration(TabHeroConfig(**{**sizes, "encoder_layers": 1, **fields})).eval()
+    bias = torch.zeros(740)
+    bias[LAYOUT.eos_token_id] = -1e4
+    bias[LAYOUT.time.start : LAYOUT.time.start + 8] = bias[LAYOUT.time.start + 31 : LAYOUT.time.stop] = -1e3
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    model.lm_head.bias = torch.nn.Parameter(bias)
+    return model
+
+
+@pytest.fixture(scope="module")
+def model() -> TabHeroForConditionalGeneration:
+    return long_winded()
+
+
+def song(lengths: torch.Tensor = LENGTHS, frames: int = FRAMES) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "input_features": torch.randn(len(lengths), frames, 128, generator=generator),
+        "attention_mask": (torch.arange(frames) < lengths[:, None]).long(),
+    }
+
+
+CHARTS = {"difficulty_ids": torch.tensor([0, 3, 2]), "instrument_ids": torch.tensor([0, 1, 0])}
+
+
+def plain(model, inputs, max_new_tokens: int) -> list[list[list[int]]]:
+    """What `generate()` writes, chart by chart."""
+    windows = len(inputs["input_features"])
+    return [
+        model.generate(
+            **inputs,
+            difficulty_ids=difficulty.expand(windows),
+            instrument_ids=instrument.expand(windows),
+            max_new_tokens=max_new_tokens,
+        ).tolist()
+        for difficulty, instrument in zip(*CHARTS.values(), strict=True)
+    ]
+
+
+def unpadded(sequences) -> list[list[list[int]]]:
+    return [[[token for token in row if token != LAYOUT.pad_token_id] for row in chart] for chart in sequences]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"onset_head": False, "onset_pointer": False, "fret_pointer": False, "time_aligned_cross_attention": False},
+        {"num_attention_heads": 4, "num_key_value_heads": 2, "encoder_hidden_size": 16, "encoder_layers": 0},
+        {"attn_implementation": "eager"},
+    ],
+    ids=["default", "as the original", "grouped queries", "eager"],
+)
+def test_the_ids_are_those_of_generate(fields):
+    attention = fields.pop("attn_implementation", "sdpa")
+    model, inputs = long_winded(**fields), song()
+    model.set_attn_implementation(attention)
+    expected = unpadded(plain(model, inputs, 120))
+    lengths = {len(row) for chart in expected for row in chart}
+    assert len(lengths) > 3 and max(lengths) > 60  # rows do end at different steps
+    assert unpadded(model.generate_windows(**inputs, **CHARTS, max_new_tokens=120).tolist()) == expected
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 7])
+def test_the_batch_limit_does_not_change_what_is_written(model, batch_size):
+    inputs = song()
+    expected = model.generate_windows(**inputs, **CHARTS, max_new_tokens=120)
+    ids = model.generate_windows(**inputs, **CHARTS, max_new_tokens=120, batch_size=batch_size)
+    assert torch.equal(ids, expected)
+
+
+def test_without_a_mask_all_frames_are_audio(model):
+    inputs = song(torch.tensor([FRAMES, FRAMES]))
+    expected = model.generate_windows(**inputs, **CHARTS, max_new_tokens=60)
+    del inputs["attention_mask"]
+    assert torch.equal(model.generate_windows(**inputs, **CHARTS, max_new_tokens=60), expected)
+
+
+@pytest.mark.parametrize("max_new_tokens", [1, 3, 4, 5, 9])
+def test_a_length_limit_cuts_between_notes_as_generate_does(model, max_new_tokens):
+    inputs = song()
+    expected = unpadded(plain(model, inputs, max_new_tokens))
+    ids = model.generate_windows(**inputs, **CHARTS, max_new_tokens=max_new_tokens)
+    assert unpadded(ids.tolist()) == expected
+
+
+def test_the_encoder_runs_once_for_each_window_and_what_has_ended_leaves(model, monkeypatch):
+    encoded, tables = [], []
+    original = WindowBatch._arrange
+
+    def arrange(batch):
+        original(batch)
+        tables.append((*batch.table, len(batch.window_of_row)))
+
+    monkeypatch.setattr(WindowBatch, "_arrange", arrange)
+    hook = model.model.encoder.conv_out.register_forward_hook(lambda *call: encoded.append(len(call[2])))
+    model.generate_windows(**song(), **CHARTS, max_new_tokens=120)
+    hook.remove()
+    assert encoded == [len(LENGTHS)]
+    assert tables[0] == (len(LENGTHS), 3, 3 * len(LENGTHS))
+    windows, _, rows = zip(*tables, strict=True)
+    assert list(rows) == sorted(set(rows), reverse=True) and windows[-1] < len(LENGTHS)
+
+
+class Work(TorchDispatchMode):
+    """Counts the operations, and the elements that they read."""
+
+    def __init__(self):
+        super().__init__()
+        self.operations, self.elements = Counter(), Counter()
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.operations[operation] += 1
+        self.elements[operation] += sum(arg.numel() for arg in args if isinstance(arg, torch.Tensor))
+        return operation(*args, **(kwargs or {}))
+
+
+def test_a_step_costs_the_same_wherever_it_is_but_for_reading_what_is_attended_to(model, monkeypatch):
+    steps = []
+    original = WindowBatch._step
+
+    def counted(batch, tokens_left):
+        with Work() as work:
+            token = original(batch, tokens_left)
+        steps.append((batch.position, len(token), work))
+        return token
+
+    monkeypatch.setattr(WindowBatch, "_step", counted)
+    model.generate_windows(**song(torch.tensor([FRAMES, FRAMES])), **CHARTS, max_new_tokens=120)
+    rows = steps[0][1]
+    steps = [(position, work) for position, count, work in steps if count == rows]
+    (first, early), (last, late) = steps[1], steps[-1]
+    assert last > first + 40
+    assert early.operations == late.operations
+    grown = {str(name) for name in early.elements if late.elements[name] > early.elements[name]}
+    attended = {name for name in grown if "attention" in name or "slice" in name or "copy_" in name}
+    assert grown == attended
+
+
+def test_memory_is_bounded_by_the_batch_limit(model, monkeypatch):
+    """However long the song, no more rows are decoded at once than the limit allows."""
+    sizes = []
+    original = WindowBatch.decode
+
+    def decode(batch, max_length):
+        sizes.append(len(batch.window_of_row))
+        return original(batch, max_length)
+
+    monkeypatch.setattr(WindowBatch, "decode", decode)
+    inputs = song(torch.full((40,), 60), frames=60)
+    model.generate_windows(**inputs, **CHARTS, max_new_tokens=9, batch_size=9)
+    assert max(sizes) == 9 and sum(sizes) == 120
+
+
+def test_the_batch_limit_follows_the_memory_that_is_free(monkeypatch):
+    model = long_winded()
+    limits = []
+    for available in (0, 50e6, 1e12):
+        monkeypatch.setattr(
+            decoding_tabhero.psutil,
+            "virtual_memory",
+            lambda available=available: type("M", (), {"available": available}),
+        )
+        limits.append(rows_that_fit(model, 4096, 4, 1000))
+    assert limits[0] == 1 and 1 < limits[1] < 64 and limits[2] == 64
+
+
+def test_gaps_are_closed_by_the_last():
+    assert closed_up([True, False, True, False, True, True]) == [0, 5, 2, 4]
+    assert closed_up([True, True, False]) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"difficulty_ids": torch.tensor([4]), "instrument_ids": torch.tensor([0])}, "between 0 and 3"),
+        ({"difficulty_ids": torch.tensor([1, 2]), "instrument_ids": torch.tensor([0])}, "one each for every chart"),
+        ({"difficulty_ids": torch.tensor([1])}, "one each for every chart"),
+        ({**CHARTS, "batch_size": 0}, "at least 1"),
+    ],
+)
+def test_charts_that_cannot_be_made_are_refused(model, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        model.generate_windows(**song(), **arguments)
+
+
+def test_a_model_in_training_stays_in_training(model):
+    model.train()
+    model.generate_windows(**song(), **CHARTS, max_new_tokens=5)
+    assert model.training and model.model.decoder.training
+    model.eval()
+
+
+@pytest.mark.parametrize(
+    ("settings", "greedy"),
+    [
+        ({}, True),
+        ({"max_new_tokens": 9}, True),
+        ({"num_beams": 1, "do_sample": False}, True),
+        ({"num_beams": 2}, False),
+        ({"do_sample": True}, False),
+        ({"repetition_penalty": 1.2}, False),
+        ({"max_length": 30}, False),
+    ],
+)
+def test_what_counts_as_greedy(model, settings, greedy):
+    assert model.decodes_greedily(**settings) is greedy
