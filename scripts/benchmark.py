@@ -5,6 +5,7 @@ How fast things are on this machine.
     python scripts/benchmark.py charts      # reading and writing a 4-minute chart of 5,000 notes
     python scripts/benchmark.py data        # preparing 50 songs of 8 charts, and reading them in training; minutes
     python scripts/benchmark.py train       # steps of a model in training, and what loading its batches costs
+    python scripts/benchmark.py generate    # charting a 4-minute song with models of all sizes; minutes
     python scripts/benchmark.py preview     # a page of an hour's song in Chromium
 """
 
@@ -221,6 +222,20 @@ def train(songs: int, size: str):
     print(f"  loading's share           {100 * np.median(loading / seconds):8.1f} % of a step")
 
 
+def generate(args: argparse.Namespace):
+    import generation_benchmark
+
+    generation_benchmark.generate(
+        args.sizes.split(","),
+        args.minutes,
+        args.repeats,
+        args.output,
+        device=args.device,
+        dtype=args.dtype,
+        processor_time=args.processor_time,
+    )
+
+
 FRAMES_OF_TEN_SECONDS = """() => new Promise((resolve) => {
     let frames = 0;
     const started = performance.now();
@@ -274,14 +289,24 @@ def preview():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["charts", "data", "train", "preview"])
+    parser.add_argument("what", choices=["charts", "data", "train", "generate", "preview"])
     parser.add_argument("--songs", type=int, help="songs to make (50 for `data`, 4 for `train`)")
     parser.add_argument("--size", default="tiny", help="model to train (%(default)s)")
+    parser.add_argument("--sizes", default="tiny,small,base,large", help="models to generate with (%(default)s)")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="length of the song to chart (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs that `generate` takes medians of (%(default)s)")
+    parser.add_argument("--device", help="cpu or cuda; the latter where there is one when unset")
+    parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (%(default)s)")
+    parser.add_argument(
+        "--processor_time", action="store_true", help="`generate` in one thread, timed apart from what else is running"
+    )
+    parser.add_argument("--output", type=Path, default=Path("runs/benchmark"), help="for JSON and plot (%(default)s)")
     args = parser.parse_args()
     benchmarks = {
         "charts": charts,
         "data": lambda: data(args.songs or 50),
         "train": lambda: train(args.songs or 4, args.size),
+        "generate": lambda: generate(args),
         "preview": preview,
     }
     benchmarks[args.what]()

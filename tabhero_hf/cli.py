@@ -64,6 +64,7 @@ def chart(
         float | None, typer.Option(help="The song's tempo; else its chart's, or found in the audio.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Draw another chart, by chance, for each seed.")] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Decode with rounded weights: faster on a processor.")] = False,
 ):
     """Chart songs and write what Clone Hero plays. A song that fails is named, and the others go on."""
     found = list(_songs(songs, audio=True))
@@ -78,6 +79,7 @@ def chart(
     from . import bundled_checkpoint
     from .charting import chart_song
     from .charts import Difficulty, Instrument
+    from .decoding_tabhero import to_int8
 
     metadata = {key: value for key, value in {"name": name, "artist": artist}.items() if value}
     parameters = {} if bpm is None else {"bpm": bpm}
@@ -89,6 +91,8 @@ def chart(
         asked = [Difficulty.parse(value) for value in difficulties.split(",")]
         players = [Instrument.parse(value) for value in instruments.split(",")]
         charter = pipeline("audio-to-chart", model=model or bundled_checkpoint())
+        if int8:
+            to_int8(charter.model)
     except (ValueError, OSError) as error:
         _fail(error)
     for song, target in zip(_progress(found), targets, strict=True):

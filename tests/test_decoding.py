@@ -3,9 +3,11 @@ from collections import Counter
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import pipeline
 
-from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration, decoding_tabhero
-from tabhero_hf.decoding_tabhero import WindowBatch, closed_up, rows_that_fit
+from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration, bundled_checkpoint, decoding_tabhero
+from tabhero_hf.decoding_tabhero import WindowBatch, closed_up, rows_that_fit, to_int8
+from tabhero_hf.evaluation.metrics import onset_f1
 from tabhero_hf.tokenization_tabhero import LAYOUT
 
 FRAMES = 300
@@ -225,3 +227,15 @@ def test_a_model_in_training_stays_in_training(model):
 )
 def test_what_counts_as_greedy(model, settings, greedy):
     assert model.decodes_greedily(**settings) is greedy
+
+
+def test_int8_weights_take_a_quarter_and_chart_alike(demo_song):
+    """On the song that the demo charts, where the bundled model finds most onsets."""
+    charter = pipeline("audio-to-chart", model=bundled_checkpoint(), device="cpu")
+    exact = charter(str(demo_song / "song.ogg"), difficulties=["expert"])["notes"]["lead", "expert"]
+    to_int8(charter.model)
+    assert all(parameter.ndim < 2 for parameter in charter.model.model.decoder.layers.parameters())  # norms alone
+    rounded = charter(str(demo_song / "song.ogg"), difficulties=["expert"])["notes"]["lead", "expert"]
+    assert onset_f1(exact, rounded) > 0.9
+    with pytest.raises(ValueError, match="float32 models on a processor"):
+        to_int8(long_winded().to(torch.bfloat16))
