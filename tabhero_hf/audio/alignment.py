@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .beats import onset_strength
+from .onsets import onset_strength
 
 MAX_LAG_SECONDS = 0.1
 

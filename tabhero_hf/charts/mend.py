@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +35,7 @@ from .check import (
     too_short,
     whole_tick_measures,
 )
+from .measures import Measures
 from .notes import OPEN_LANE, Chart, Difficulty, Event, Instrument, Kind, Note, Phrase, Track
 from .tempo import TempoMap
 
@@ -100,7 +101,7 @@ def mend(chart: Chart) -> Mended:
 
     chart = _with_leading_silence(chart, say)
     chart = replace(chart, tempo_map=_with_aligned_meters(chart.tempo_map, say))
-    measures = _Measures(chart.tempo_map)
+    measures = Measures(chart.tempo_map)
     tracks = {key: _mended_track(track, chart.tempo_map, say) for key, track in chart.tracks.items()}
     for instrument in {track.instrument for track in tracks.values()}:
         parts = [track for track in tracks.values() if track.instrument == instrument]
@@ -116,31 +117,6 @@ def mend(chart: Chart) -> Mended:
 
 
 # Time
-
-
-class _Measures:
-    """The measures of a tempo map whose time signatures are all on measure lines, counted from 0."""
-
-    def __init__(self, tempo_map: TempoMap) -> None:
-        self._starts = [tick for tick, _, _ in tempo_map.meters]
-        # A measure's length in ticks, as a fraction.
-        self._lengths = [(4 * tempo_map.resolution * beats, unit) for _, beats, unit in tempo_map.meters]
-        self._firsts = [0]
-        for (start, following), (length, unit) in zip(pairwise(self._starts), self._lengths):
-            self._firsts.append(self._firsts[-1] + (following - start) * unit // length)
-
-    def at(self, tick: int) -> int:
-        """The measure that a tick is in."""
-        i = bisect_right(self._starts, tick) - 1
-        length, unit = self._lengths[i]
-        return self._firsts[i] + (tick - self._starts[i]) * unit // length
-
-    def line(self, measure: int) -> int:
-        """The first tick of a measure."""
-        i = bisect_right(self._firsts, measure) - 1
-        length, unit = self._lengths[i]
-        # Rounded up: the line itself may fall between two ticks.
-        return self._starts[i] - (self._firsts[i] - measure) * length // unit
 
 
 def _with_leading_silence(chart: Chart, say: Say) -> Chart:
@@ -342,7 +318,7 @@ def _mended_phrases(phrases: tuple[Phrase, ...], ticks: list[int], name: str, sa
 
 
 def _with_star_power(
-    parts: Sequence[Track], tempo_map: TempoMap, measures: _Measures, say: Say
+    parts: Sequence[Track], tempo_map: TempoMap, measures: Measures, say: Say
 ) -> dict[tuple[Instrument, Difficulty], Track]:
     """The tracks of one instrument, with star power in all where one lacks it, at the same places if it can be."""
     lacking = [track for track in parts if lacks_star_power(track, tempo_map)]
@@ -365,7 +341,7 @@ def _with_star_power(
     return mended
 
 
-def _star_power(track: Track, tempo_map: TempoMap, measures: _Measures) -> tuple[Phrase, ...]:
+def _star_power(track: Track, tempo_map: TempoMap, measures: Measures) -> tuple[Phrase, ...]:
     """Phrases from measure line to measure line, the first at the first note, each with notes enough."""
     ticks = [note.tick for note in track.notes]
     phrases = []
@@ -386,7 +362,7 @@ def _star_power(track: Track, tempo_map: TempoMap, measures: _Measures) -> tuple
 # The song
 
 
-def _with_sections(chart: Chart, measures: _Measures, say: Say) -> Chart:
+def _with_sections(chart: Chart, measures: Measures, say: Say) -> Chart:
     """The chart with sections of the same length, but for stretches without notes, where it has none."""
     if chart.sections:
         return chart
@@ -398,7 +374,7 @@ def _with_sections(chart: Chart, measures: _Measures, say: Say) -> Chart:
     return replace(chart, sections=tuple(Event(tick, f"Section {i}") for i, tick in enumerate(lines, start=1)))
 
 
-def _with_one_end(chart: Chart, measures: _Measures, say: Say) -> Chart:
+def _with_one_end(chart: Chart, measures: Measures, say: Say) -> Chart:
     """The chart with one end event: its first one after all notes, else one at the next measure line."""
     last = max(track.notes[-1].tick for track in chart.tracks.values() if track.notes)
     end = min((tick for tick in chart.end_ticks if tick >= last), default=None)
