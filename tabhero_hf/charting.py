@@ -21,7 +21,7 @@ CHARTER = "tabhero_hf"
 @dataclass
 class ChartedSong:
     """
-    A charted song: the `folder` (or `.sng` or `.zip`) written, the `notes` in seconds of each
+    A charted song: the `folder` (or `.sng` or `.zip`) written, the `notes` in seconds of the chart of each
     `(instrument, difficulty)` by name, and the song's `duration` in seconds.
     """
 
@@ -74,16 +74,17 @@ def chart_song(
         from transformers import pipeline
 
         charter = pipeline("audio-to-chart", model=bundled_checkpoint() if model is None else str(model))
-    if source and not parameters.keys() & {"bpm", "tempo_map"}:
+    if source and not parameters.keys() & {"bpm", "offset", "tempo_map"}:
         parameters = {**_own_tempo_map(song), **parameters}
-    result = charter({"stems": stems}, difficulties=difficulties, instruments=instruments, **parameters)
+    heard = charter({"stems": stems}, difficulties=difficulties, instruments=instruments, **parameters)
+    chart = mend(heard["chart"]).chart
     with tempfile.TemporaryDirectory() as converted:
         # Whatever the model could hear can be transcoded: no format fails only now.
         if not all(os.path.splitext(stem.name)[1].lower() in AUDIO_SUFFIXES for stem in stems):
             stems = [to_ogg(stems[0], Path(converted) / "song.ogg")]
         folder = write_song(
             output,
-            mend(result["chart"]).chart,
+            chart,
             stems,
             album=source and source.album,
             metadata={
@@ -93,7 +94,11 @@ def chart_song(
             },
             song_length=duration,
         )
-    return ChartedSong(folder, result["notes"], duration)
+    notes = {
+        (instrument.name.lower(), difficulty.name.lower()): chart.to_seconds(instrument, difficulty)
+        for instrument, difficulty in chart.tracks
+    }
+    return ChartedSong(folder, notes, duration)
 
 
 def file_metadata(song: str | os.PathLike) -> dict[str, str]:

@@ -63,14 +63,17 @@ def chart(
     bpm: Annotated[
         float | None, typer.Option(help="The song's tempo; else its chart's, or found in the audio.")
     ] = None,
+    offset: Annotated[
+        float | None, typer.Option(help="A second of the audio at which a measure begins; else found in the audio.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Draw another chart, by chance, for each seed.")] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Decode with rounded weights: faster on a processor.")] = False,
 ):
     """Chart songs and write what Clone Hero plays. A song that fails is named, and the others go on."""
     found = list(_songs(songs, audio=True))
     several = len(songs) > 1 or found != songs
-    if several and (name or bpm):
-        _fail("--name and --bpm are for one song")
+    if several and (name or bpm is not None or offset is not None):
+        _fail("--name, --bpm and --offset are for one song")
     if not found:
         _fail(f"no song in {', '.join(map(str, songs))}")
 
@@ -82,7 +85,8 @@ def chart(
     from .decoding_tabhero import to_int8
 
     metadata = {key: value for key, value in {"name": name, "artist": artist}.items() if value}
-    parameters = {} if bpm is None else {"bpm": bpm}
+    given = {"bpm": bpm, "offset": offset}
+    parameters = {key: value for key, value in given.items() if value is not None}
     if seed is not None:
         set_seed(seed)
         parameters["generate_kwargs"] = {"do_sample": True}

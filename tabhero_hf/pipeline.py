@@ -7,9 +7,12 @@ import numpy as np
 import torch
 from transformers.pipelines.base import Pipeline
 
-from .audio.beats import estimate_tempo_map
+from .arranging import arrange
+from .audio.beats import Beats, track_beats
+from .audio.harmony import chroma_between
 from .audio.loading import load_audio
-from .charts import Chart, Difficulty, Instrument, TempoMap, Track
+from .charts import Difficulty, Instrument, TempoMap
+from .charts.measures import Measures
 
 SILENCE = 1e-4  # a peak of -80 dBFS: below it there is no music, only dither
 WINDOW_BATCH_SIZE = 32  # of `generate()`; greedy decoding chooses its own
@@ -41,11 +44,14 @@ class AudioToChartPipeline(Pipeline):
     - `generate_kwargs` (`dict`): for `generate()`, such as `num_beams` or `do_sample`. Without any the model's
       `generate_windows()` decodes, greedily and many times as fast.
     - `bpm` (`float`): the song's tempo, where it is known; else it is found in the audio.
-    - `tempo_map` ([`~tabhero_hf.charts.TempoMap`]) and `offset` (`float`, default 0): the song's map, where it is
-      known, and the seconds of audio before its tick 0.
+    - `offset` (`float`): a second of audio at which a measure begins, where it is known; else it is found, too.
+    - `tempo_map` ([`~tabhero_hf.charts.TempoMap`]): the song's map, where it is known; `offset` (default 0) is then
+      the second of audio that its tick 0 is at.
 
     Returns for each song a dictionary with `notes`, for each `(instrument, difficulty)` by name the notes in seconds
-    (see [`TabHeroTokenizer`]), and `chart`, a [`~tabhero_hf.charts.Chart`] of them on the song's own beat.
+    as the model heard them (see [`TabHeroTokenizer`]); `chart`, what [`~tabhero_hf.arranging.arrange`] makes of them,
+    a [`~tabhero_hf.charts.Chart`] on the song's own beat; and `confidence`, 0 to 1 for each quarter note of its map,
+    or `None` where the map was given.
 
     Raises:
         ValueError: an unknown difficulty or instrument, or audio that cannot be used ([`~tabhero_hf.audio.AudioError`]
@@ -159,23 +165,40 @@ class AudioToChartPipeline(Pipeline):
         return {**inputs, "sequences": sequences}
 
     def postprocess(
-        self, outputs: dict, bpm: float | None = None, tempo_map: TempoMap | None = None, offset: float = 0.0
+        self,
+        outputs: dict,
+        bpm: float | None = None,
+        tempo_map: TempoMap | None = None,
+        offset: float | None = None,
     ) -> dict:
         asked, sequences = outputs["asked"], outputs["sequences"]
         starts = outputs["window_start"].tolist()
         frames = outputs["attention_mask"].sum(dim=1).tolist()
-        if tempo_map is None:
-            rate = self.feature_extractor.sampling_rate
-            tempo_map, offset = estimate_tempo_map(outputs["waveform"], rate, bpm=bpm), 0.0
-        notes, tracks = {}, {}
-        for index, (instrument, difficulty) in enumerate(asked):
+        notes = {}
+        for index, key in enumerate(asked):
             windows = sequences[index * len(starts) : (index + 1) * len(starts)]
             song = self.processor.decode_song(windows, starts, frames) if windows else []
-            song = playable_notes(song)
-            notes[instrument.name.lower(), difficulty.name.lower()] = song
-            charted = [(onset - offset, *rest) for onset, *rest in song if onset >= offset]
-            tracks[instrument, difficulty] = Track.from_seconds(charted, tempo_map, instrument, difficulty)
-        return {"notes": notes, "chart": Chart(tempo_map=tempo_map, tracks=tracks, offset=offset)}
+            notes[key] = playable_notes(song)
+        waveform, rate = outputs["waveform"], self.feature_extractor.sampling_rate
+        if tempo_map is None:
+            beats = track_beats(waveform, rate, bpm=bpm, offset=offset)
+        else:
+            beats = Beats(tempo_map, offset or 0.0, None)
+        sound, level = _sound_of_measures(waveform, rate, beats)
+        chart = arrange(notes, beats.tempo_map, beats.offset, beats.confidence, sound, level)
+        names = {
+            (instrument.name.lower(), difficulty.name.lower()): song
+            for (instrument, difficulty), song in notes.items()
+        }
+        return {"notes": names, "chart": chart, "confidence": beats.confidence}
+
+
+def _sound_of_measures(waveform: np.ndarray, sampling_rate: int, beats: Beats) -> tuple[np.ndarray, np.ndarray]:
+    """Chroma and level of each measure up to the end of the audio."""
+    measures = Measures(beats.tempo_map)
+    last = measures.at(max(int(beats.tempo_map.ticks(len(waveform) / sampling_rate - beats.offset)), 0))
+    lines = [measures.line(measure) for measure in range(last + 2)]
+    return chroma_between(waveform, sampling_rate, beats.tempo_map.seconds(lines) + beats.offset)
 
 
 def _mono(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

@@ -117,6 +117,18 @@ def test_a_tempo_that_is_given_is_used(tmp_path):
     assert done.exit_code == 1 and done.stderr.splitlines()[-1] == "error: a tempo is 20 to 600 BPM, not 1"
 
 
+def test_an_offset_that_is_given_is_a_measure_line(tmp_path):
+    clip(tmp_path / "a.wav", seconds=8)
+    arguments = ("chart", tmp_path / "a.wav", "-o", tmp_path / "out", "-d", "easy", "--bpm", 120)
+    assert tabhero(*arguments, "--offset", 0.4).exit_code == 0
+    chart = read_song(tmp_path / "out").chart
+    assert chart.tempo_map.tempos == ((0, 120.0),)
+    measures = (0.4 - chart.offset) / 2
+    assert chart.offset <= 0 and measures == pytest.approx(round(measures), abs=1e-3)
+    done = tabhero(*arguments, "--offset", "nan")
+    assert done.exit_code == 1 and done.stderr.splitlines()[-1] == "error: an offset is a number of seconds, not nan"
+
+
 def test_a_seed_draws_another_chart_and_the_same_each_time(demo_song, tmp_path):
     def charted(name, *options):
         done = tabhero("chart", demo_song / "song.ogg", "-o", tmp_path / name, "-d", "expert", *options)

@@ -1,0 +1,89 @@
+"""From the notes that were heard to a chart that a player would keep. Needs charts alone, no torch and no audio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from tabhero_hf.charts import Chart, Difficulty, Instrument, SecondsNote, TempoMap, Track
+from tabhero_hf.charts.check import holds_notes
+from tabhero_hf.charts.measures import Measures
+
+from .ladder import climb, holds
+from .playability import make_playable
+from .snapping import snap
+from .structure import Section, chorus_start, find_sections, find_solos, place_star_power, section_events
+
+Key = tuple[Instrument, Difficulty]
+
+
+def arrange(
+    notes: Mapping[Key, Sequence[SecondsNote]],
+    tempo_map: TempoMap,
+    offset: float = 0.0,
+    confidence: np.ndarray | None = None,
+    sound: np.ndarray | None = None,
+    level: np.ndarray | None = None,
+) -> Chart:
+    """A chart of the notes of one song: on the beat, playable, at all its difficulties, in sections.
+
+    Args:
+        notes: by instrument and difficulty, in the audio's seconds. Those before ``offset`` are left out.
+        tempo_map: of the song.
+        offset: the second of the audio that its tick 0 is at.
+        confidence: of each of its quarter notes, 0 to 1; see :func:`~tabhero_hf.arranging.snapping.snap`.
+        sound, level: of each of its measures; see :func:`~tabhero_hf.arranging.structure.find_sections`.
+
+    Returns:
+        A chart with every track that was asked for, without notes where nothing was heard. Its metadata has the
+        ``preview_start_time`` where a chorus was found. :func:`~tabhero_hf.charts.mend` has yet to see to the lead-in
+        and the end event.
+    """
+    charted = {
+        key: [(time - offset, *rest) for time, *rest in heard if time >= offset] for key, heard in notes.items()
+    }
+    snapped = snap(charted, tempo_map, confidence)
+    tracks = {key: Track.from_seconds(heard, tempo_map, *key) for key, heard in snapped.items()}
+    measures = Measures(tempo_map)
+    for instrument in {instrument for instrument, _ in tracks}:
+        levels = {difficulty: track for (other, difficulty), track in tracks.items() if other == instrument}
+        levels = {difficulty: make_playable(track, tempo_map) for difficulty, track in levels.items()}
+        levels = {
+            difficulty: make_playable(track, tempo_map) for difficulty, track in climb(levels, tempo_map).items()
+        }
+        tracks |= {(instrument, difficulty): track for difficulty, track in levels.items()}
+    sections = find_sections(tracks, measures, sound, level)
+    for instrument in {instrument for instrument, _ in tracks}:
+        tracks |= _with_phrases(instrument, tracks, sections, measures, tempo_map)
+    start = chorus_start(sections, measures)
+    preview = {} if start is None else _preview(float(tempo_map.seconds(start)) + offset)
+    return Chart(tempo_map, tracks, section_events(sections, measures), offset=offset, metadata=preview)
+
+
+def _preview(seconds: float) -> dict[str, str]:
+    return {"preview_start_time": str(max(round(seconds * 1000), 0))}
+
+
+def _with_phrases(
+    instrument: Instrument,
+    tracks: Mapping[Key, Track],
+    sections: Sequence[Section],
+    measures: Measures,
+    tempo_map: TempoMap,
+) -> dict[Key, Track]:
+    """The tracks of an instrument with the star power and solos of the hardest, where their own notes are in them."""
+    of_it = {key: track for key, track in tracks.items() if key[0] == instrument}
+    hardest = of_it[max(of_it)]
+    star_power = place_star_power(hardest, sections, measures, tempo_map)
+    solos = find_solos(hardest, sections, measures, tempo_map)
+    phrased = {}
+    for key, track in of_it.items():
+        ticks = [note.tick for note in track.notes]
+        own, own_solos = (tuple(p for p in phrases if holds_notes(p, ticks)) for phrases in (star_power, solos))
+        phrased[key] = replace(track, star_power=own, solos=own_solos)
+    return phrased
+
+
+__all__ = ["arrange", "climb", "find_sections", "holds", "make_playable", "snap"]

@@ -1,0 +1,127 @@
+"""What hands can play: one set of frets for a riff, no leaps too fast, kinds and sustains as charters write them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise, zip_longest
+
+from tabhero_hf.charts import OPEN_LANE, Difficulty, Kind, Note, TempoMap, Track
+from tabhero_hf.charts.check import SUSTAIN_GAP
+from tabhero_hf.charts.measures import Measures
+
+SAME_RIFF = 0.6
+"""The part of notes on the same lanes from which measures of one rhythm are one riff."""
+
+FASTEST_LEAPS = {3: 0.100, 4: 0.150}
+"""Seconds that single notes so many lanes apart are apart, at least."""
+
+HOPO_BEATS, HOPO_SECONDS = 0.5, 0.25
+"""A HOPO comes within so many beats and seconds of the note before it."""
+
+SUSTAIN_GAP_BEATS = 1 / 16
+"""A sustain ends so many beats before the next note; twice or four times as many where that is too little time."""
+
+SHORTEST_SUSTAIN_BEATS = 0.25
+
+
+def make_playable(track: Track, tempo_map: TempoMap) -> Track:
+    """A track with one set of frets for each riff, and all else that hands need; onsets stay."""
+    measures = Measures(tempo_map)
+    notes = _consistent(track.notes, measures)
+    notes = _without_leaps(notes, track.difficulty, tempo_map)
+    notes = _with_kinds(notes, tempo_map)
+    return replace(track, notes=tuple(_with_sustains(notes, tempo_map)))
+
+
+def riffs(notes: Sequence[Note], measures: Measures) -> list[list[list[int]]]:
+    """Measures that play the same: for each riff, the indices of the notes of each of its measures.
+
+    They have the same rhythm, and most of their notes on the same lanes as the first of them.
+    """
+    by_measure: dict[int, list[int]] = {}
+    for i, note in enumerate(notes):
+        by_measure.setdefault(measures.at(note.tick), []).append(i)
+    by_rhythm: dict[tuple[int, ...], list[list[list[int]]]] = {}
+    for measure, indices in by_measure.items():
+        line = measures.line(measure)
+        known = by_rhythm.setdefault(tuple(notes[i].tick - line for i in indices), [])
+        riff = next((riff for riff in known if _alike(notes, riff[0], indices) >= SAME_RIFF), None)
+        if riff is None:
+            known.append([indices])
+        else:
+            riff.append(indices)
+    return [riff for known in by_rhythm.values() for riff in known]
+
+
+def _alike(notes: Sequence[Note], first: Sequence[int], second: Sequence[int]) -> float:
+    return sum(notes[i].lanes == notes[j].lanes for i, j in zip(first, second, strict=True)) / len(first)
+
+
+def _consistent(notes: Sequence[Note], measures: Measures) -> list[Note]:
+    """The notes with the lanes and kind that most repetitions of their riff have there."""
+    voted = list(notes)
+    for riff in riffs(notes, measures):
+        for column in zip(*riff, strict=True):
+            lanes, kind = (
+                Counter(values).most_common(1)[0][0]
+                for values in ((notes[i].lanes for i in column), (notes[i].kind for i in column))
+            )
+            for i in column:
+                voted[i] = replace(notes[i], lanes=lanes, kind=kind, lane_sustains=())
+    return voted
+
+
+def _without_leaps(notes: Sequence[Note], difficulty: Difficulty, tempo_map: TempoMap) -> list[Note]:
+    """The notes with single ones that are too far from the note before for their speed as near as they have to be."""
+    times = tempo_map.seconds([note.tick for note in notes]).tolist()
+    slower = 1 if difficulty == Difficulty.EXPERT else 1.5
+    reached = list(notes[:1])
+    for note, (before, time) in zip(notes[1:], pairwise(times), strict=False):
+        previous = reached[-1]
+        if len(note.lanes) == len(previous.lanes) == 1 and OPEN_LANE not in (*note.lanes, *previous.lanes):
+            (lane,), (last,) = note.lanes, previous.lanes
+            step = lane - last
+            far = [lanes for lanes, seconds in FASTEST_LEAPS.items() if time - before < slower * seconds - 1e-9]
+            if far and abs(step) >= min(far):
+                near = last + (min(far) - 1) * (1 if step > 0 else -1)
+                note = replace(note, lanes=(near,))
+        reached.append(note)
+    return reached
+
+
+def _with_kinds(notes: Sequence[Note], tempo_map: TempoMap) -> list[Note]:
+    """The notes with HOPOs as strums where no finger can make them: after a rest, on the same frets, first of all."""
+    times = tempo_map.seconds([note.tick for note in notes]).tolist()
+    kinds = [replace(note, kind=Kind.STRUM) if note.kind == Kind.HOPO else note for note in notes[:1]]
+    for (previous, note), (before, time) in zip(pairwise(notes), pairwise(times), strict=True):
+        apart = note.tick - previous.tick
+        slow = apart > HOPO_BEATS * tempo_map.resolution or time - before > HOPO_SECONDS
+        if note.kind == Kind.HOPO and (slow or note.lanes == previous.lanes):
+            note = replace(note, kind=Kind.STRUM)
+        kinds.append(note)
+    return kinds
+
+
+def _with_sustains(notes: Sequence[Note], tempo_map: TempoMap) -> list[Note]:
+    """The notes with sustains that end in time before the next one, and none too short to be worth holding."""
+    beat = tempo_map.resolution
+    shortest = round(SHORTEST_SUSTAIN_BEATS * beat)
+    held = []
+    for note, following in zip_longest(notes, notes[1:]):
+        longest = note.sustain
+        if following is not None and note.tick + longest + beat > following.tick:
+            longest = min(longest, following.tick - _gap_before(following.tick, tempo_map) - note.tick)
+        if longest != note.sustain or 0 < note.sustain < shortest:
+            note = replace(note, sustain=longest if longest >= shortest else 0, lane_sustains=())
+        held.append(note)
+    return held
+
+
+def _gap_before(tick: int, tempo_map: TempoMap) -> int:
+    """Ticks to leave free before a note."""
+    gap = round(SUSTAIN_GAP_BEATS * tempo_map.resolution)
+    while tempo_map.seconds(tick) - tempo_map.seconds(tick - gap) < SUSTAIN_GAP:
+        gap *= 2
+    return gap

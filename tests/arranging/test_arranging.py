@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+
+from tabhero_hf.arranging import arrange, climb, holds, make_playable
+from tabhero_hf.arranging.playability import FASTEST_LEAPS
+from tabhero_hf.arranging.structure import find_sections, place_star_power
+from tabhero_hf.charts import Difficulty, Instrument, Kind, Note, TempoMap, Track, check, mend, read_song
+from tabhero_hf.charts.measures import Measures
+from tabhero_hf.evaluation.metrics import on_grid_share, onset_f1
+
+LEAD = Instrument.LEAD
+EASY, MEDIUM, HARD, EXPERT = Difficulty
+MAP = TempoMap(480, ((0, 120.0),))
+
+
+def track(*notes, difficulty=EXPERT):
+    return Track(LEAD, difficulty, tuple(notes))
+
+
+def random_notes(rng, seconds, rate, difficulty):
+    times = np.cumsum(rng.exponential(1 / rate, int(seconds * rate)))
+    lanes = [tuple(np.unique(rng.integers(0, 5, rng.integers(1, 4))).tolist()) for _ in times]
+    return [
+        (float(time), lane, int(rng.integers(0, 8)), float(rng.choice([0, 0.1, 0.5, 2.0])))
+        for time, lane in zip(times, lanes, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_was_heard_becomes_a_chart_without_problems(seed):
+    rng = np.random.default_rng(seed)
+    tempo_map = TempoMap(480, ((0, 137.0), (480 * 40, 93.0)), ((0, int(rng.choice([3, 4, 5])), 4),))
+    keys = [(instrument, level) for instrument in (LEAD, Instrument.BASS) for level in Difficulty]
+    notes = {key: random_notes(rng, 100, rng.uniform(0.5, 9), key[1]) for key in keys}
+    chart = mend(arrange(notes, tempo_map, -0.7)).chart
+    assert list(map(str, check(chart))) == []
+    for instrument in (LEAD, Instrument.BASS):
+        levels = {level: chart.tracks[instrument, level] for level in Difficulty}
+        assert holds(levels)
+        counts = [len(levels[level].notes) for level in Difficulty]
+        assert counts == sorted(set(counts))
+
+
+def test_nothing_heard_is_an_empty_chart():
+    chart = arrange({(LEAD, EXPERT): [], (LEAD, EASY): []}, MAP)
+    assert [len(one.notes) for one in chart.tracks.values()] == [0, 0] and chart.sections == ()
+
+
+def test_real_charts_heard_with_an_error_come_back(real_songs):
+    for folder in sorted(path.parent for path in real_songs.glob("*/*/notes.mid")):
+        human = read_song(folder).chart
+        rng = np.random.default_rng(0)
+        notes = {
+            key: sorted((max(time + rng.normal(0, 0.01), 0.0), *rest) for time, *rest in human.to_seconds(*key))
+            for key in human.tracks
+        }
+        chart = mend(arrange(notes, TempoMap(480, human.tempo_map.tempos))).chart
+        assert list(map(str, check(chart))) == [], folder
+        assert holds({level: one for (_, level), one in chart.tracks.items()}), folder
+        ours, theirs = chart.to_seconds(LEAD, EXPERT), human.to_seconds(LEAD, EXPERT)
+        assert onset_f1(theirs, ours) > 0.98, folder
+        assert on_grid_share(ours, human.tempo_map) > 0.99, folder
+        assert {event.tick for event in chart.sections} <= {
+            Measures(chart.tempo_map).line(measure) for measure in range(500)
+        }
+
+
+def test_an_easier_note_goes_to_the_harder_ones_onset_or_goes():
+    expert = track(*(Note(tick, (0,)) for tick in range(0, 9600, 240)))
+    easy = track(Note(10, (1,)), Note(490, (2,)), Note(2000, (2,)), Note(3850, (0, 2)), difficulty=EASY)
+    climbed = climb({EASY: easy, EXPERT: expert}, MAP)
+    played = {note.tick: note.lanes for note in climbed[EASY].notes}
+    assert played[0] == (1,) and played[480] == (2,) and played[3840] == (0,)
+    assert 2000 not in played and holds(climbed)
+
+
+def test_an_easier_difficulty_plays_where_the_harder_one_does():
+    expert = track(*(Note(tick, (0,)) for tick in range(0, 1920 * 12, 240)))
+    hard = track(*(Note(tick, (1,)) for tick in range(0, 1920 * 4, 480)), difficulty=HARD)
+    climbed = climb({HARD: hard, EXPERT: expert}, MAP)
+    assert climbed[HARD].notes[-1].tick > 1920 * 11
+
+
+def test_one_riff_has_one_set_of_frets():
+    riff = [(0, 2), (1, 0), (2, 1), (3, 3), (4, 1)]
+    notes = [Note(1920 * bar + 240 * step, (lane,)) for bar in range(8) for step, lane in riff]
+    notes[7] = Note(notes[7].tick, (4,))
+    notes[18] = Note(notes[18].tick, (0,))
+    lanes = [note.lanes[0] for note in make_playable(track(*notes), MAP).notes]
+    assert lanes == [2, 0, 1, 3, 1] * 8
+
+
+def test_no_hand_has_to_leap():
+    rng = np.random.default_rng(0)
+    ticks = np.cumsum(rng.integers(40, 300, 500))
+    notes = [Note(int(tick), (int(rng.integers(5)),)) for tick in ticks]
+    played = make_playable(track(*notes), MAP).notes
+    for before, note in zip(played, played[1:], strict=False):
+        apart = float(MAP.seconds(note.tick) - MAP.seconds(before.tick))
+        leap = abs(note.lanes[0] - before.lanes[0])
+        assert all(apart >= seconds - 1e-9 for lanes, seconds in FASTEST_LEAPS.items() if leap >= lanes)
+
+
+def test_hopos_are_where_fingers_can_make_them():
+    notes = [Note(0, (0,), kind=Kind.HOPO), Note(120, (1,), kind=Kind.HOPO), Note(240, (1,), kind=Kind.HOPO)]
+    notes += [Note(1920, (2,), kind=Kind.HOPO), Note(2040, (2,), kind=Kind.TAP)]
+    kinds = [note.kind for note in make_playable(track(*notes), MAP).notes]
+    assert kinds == [Kind.STRUM, Kind.HOPO, Kind.STRUM, Kind.STRUM, Kind.TAP]
+
+
+@pytest.mark.parametrize(("bpm", "gap"), [(60.0, 30), (180.0, 60)])
+def test_a_sustain_leaves_time_to_let_go(bpm, gap):
+    notes = track(Note(0, (0,), 480), Note(480, (1,), 200), Note(600, (2,), 5))
+    held = [note.sustain for note in make_playable(notes, TempoMap(480, ((0, bpm),))).notes]
+    assert held == [480 - gap, 0, 0]
+
+
+def song_of(parts, measures_a_part=8):
+    """A song whose parts, by letter, each have a rhythm and frets of their own, and sound."""
+    notes, sound = [], []
+    for i, part in enumerate(parts):
+        rng = np.random.default_rng(ord(part))
+        riff = [(240 * step, (int(rng.integers(5)),)) for step in range(8) if rng.random() < 0.7 or step == 0]
+        chroma = rng.random(12)
+        for measure in range(i * measures_a_part, (i + 1) * measures_a_part):
+            notes += [Note(1920 * measure + tick, lanes) for tick, lanes in riff]
+            sound.append(chroma)
+    return track(*notes), np.array(sound)
+
+
+def test_sections_are_where_the_music_changes_and_what_comes_back_has_one_name():
+    played, sound = song_of("iabababo")
+    level = np.repeat([-20.0 if part != "b" else -10.0 for part in "iabababo"], 8)
+    sections = find_sections({(LEAD, EXPERT): played}, Measures(MAP), sound, level)
+    assert [section.first for section in sections] == list(range(0, 64, 8))
+    names = [section.name for section in sections]
+    assert names == ["Intro", "Verse 1", "Chorus 1", "Verse 2", "Chorus 2", "Verse 3", "Chorus 3", "Outro"]
+
+
+def test_star_power_comes_in_whole_measures_all_through_the_song():
+    played, sound = song_of("abababab")
+    measures = Measures(MAP)
+    sections = find_sections({(LEAD, EXPERT): played}, measures, sound)
+    phrases = place_star_power(played, sections, measures, MAP)
+    starts = MAP.seconds([phrase.tick for phrase in phrases])
+    assert len(phrases) >= 3 and (np.diff(starts) >= 30).all() and (np.diff(starts) <= 46).all()
+    for phrase in phrases:
+        assert phrase.tick % 1920 == 0 == phrase.end % 1920
+        assert sum(note.tick in phrase for note in played.notes) >= 4
