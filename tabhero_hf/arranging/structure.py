@@ -23,10 +23,10 @@ KERNEL_MEASURES = 8
 SECTION_MEASURES = 4
 """A section begins a multiple of so many measures after the one before."""
 
-SECTION_SECONDS = 40.0
-"""A section is no longer than about this."""
+SHORTEST_SECTION, LONGEST_SECTION = 10.0, 40.0
+"""Between about so many seconds a section is long."""
 
-SAME_SECTION = 0.75
+SAME_SECTION = 0.65
 """The similarity from which two sections are the same part of a song, between that of any two and that of one with
 itself."""
 
@@ -75,7 +75,11 @@ def find_sections(
         loud = np.asarray(level)[np.clip(np.arange(first, last), 0, len(level) - 1)]
     density = np.bincount(np.array(played) - first, minlength=last - first)
     seconds_a_measure = _typical_seconds(measures, first, last)
-    bounds = _boundaries(similar, max(round(SECTION_SECONDS / seconds_a_measure), 2 * SECTION_MEASURES))
+    shortest, longest = (
+        SECTION_MEASURES * max(round(seconds / (SECTION_MEASURES * seconds_a_measure)), 1)
+        for seconds in (SHORTEST_SECTION, LONGEST_SECTION)
+    )
+    bounds = _boundaries(similar, shortest, longest)
     parts = _parts(similar, bounds)
     names = _names(bounds, parts, loud, density)
     return [
@@ -181,7 +185,7 @@ def _similarity(features: Sequence[np.ndarray]) -> np.ndarray:
     return total / len(features)
 
 
-def _boundaries(similar: np.ndarray, longest: int) -> list[int]:
+def _boundaries(similar: np.ndarray, shortest: int, longest: int) -> list[int]:
     """The measures at which sections begin, and the end, counted from the first note's.
 
     Those of which each gains more than a measure does on average, at regular distances rather than not.
@@ -191,7 +195,7 @@ def _boundaries(similar: np.ndarray, longest: int) -> list[int]:
     usual = float(novelty.mean())
     best, previous = [0.0], [0]
     for at in range(1, count + 1):
-        starts = [start for start in range(max(at - longest, 0), at) if start == 0 or at - start >= SECTION_MEASURES]
+        starts = [start for start in range(max(at - longest, 0), at) if start == 0 or at - start >= shortest]
         gains = [best[start] + (novelty[at] - usual) * _regularity(at - start) for start in starts]
         # What is over a multiple of four measures is at the start or the end of a song.
         gains = [gain - usual * (1 - _regularity(at - start)) for gain, start in zip(gains, starts, strict=True)]

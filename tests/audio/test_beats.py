@@ -21,8 +21,10 @@ def plucks(times, seconds):
     return samples.astype(np.float32)
 
 
-@pytest.mark.parametrize("bpm", [84.0, 97.3, 120.0, 137.21, 188.0])
-@pytest.mark.parametrize("first", [0.0, 0.02, 0.31, 2.9])
+@pytest.mark.parametrize(
+    ("bpm", "first"),
+    [(84.0, 0.0), (84.0, 2.9), (97.3, 0.31), (120.0, 0.0), (120.0, 0.02), (137.21, 2.9), (188.0, 0.0), (188.0, 0.31)],
+)
 def test_beats_fall_on_quarter_ticks(bpm, first):
     beats = np.arange(first, 39.5, 60 / bpm)
     tempo_map = estimate_tempo_map(plucks(beats, 40), RATE)
@@ -96,6 +98,8 @@ MADE = {
     "slow shuffle": {"tempo": lambda t: 85, "swing": 2 / 3},
 }
 
+MARKERS = {"faster and faster": 15, "slower and slower": 15, "human drift": 12, "jump": 2, "jumps": 3}
+
 
 @pytest.mark.parametrize("name", MADE)
 def test_beats_of_made_music_are_found(name):
@@ -103,6 +107,7 @@ def test_beats_of_made_music_are_found(name):
     tracked = track_beats(music.samples, RATE)
     assert mir_eval.beat.f_measure(music.beats, beats_of(tracked, music.beats[-1] + 0.05)) >= 0.95
     assert np.median(tracked.confidence) > 0.9
+    assert len(tracked.tempo_map.tempos) <= MARKERS.get(name, 1)
     if MADE[name].get("meter") != (4, 4, 4, 3):
         numerator = tracked.tempo_map.meters[0][1]
         measures = beats_of(tracked, music.beats[-1] + 0.05, numerator)
@@ -110,13 +115,8 @@ def test_beats_of_made_music_are_found(name):
         assert mir_eval.beat.f_measure(music.downbeats, measures) >= 0.9
 
 
-@pytest.mark.parametrize(("name", "most"), [("constant", 1), ("3/4", 1), ("shuffle", 1), ("jump", 2), ("jumps", 3)])
-def test_tempo_changes_are_only_where_they_are(name, most):
-    assert len(track_beats(make_music(**MADE[name]).samples, RATE).tempo_map.tempos) <= most
-
-
 def test_noise_has_no_beat_to_be_sure_of():
-    tracked = track_beats(np.random.default_rng(0).normal(0, 0.1, 40 * RATE).astype(np.float32), RATE)
+    tracked = track_beats(np.random.default_rng(0).normal(0, 0.1, 20 * RATE).astype(np.float32), RATE)
     assert np.median(tracked.confidence) < 0.4
 
 
@@ -135,13 +135,28 @@ def test_a_beat_that_is_given_is_kept():
             track_beats(music, RATE, **given)
 
 
-def test_tempos_of_real_songs(real_songs):
-    for folder in sorted(path.parent for path in real_songs.glob("*/*/notes.mid")):
-        chart = read_song(folder).chart
-        audio = load_audio(folder)
-        tracked = track_beats(audio, RATE)
-        ((_, bpm),) = tracked.tempo_map.tempos
-        assert bpm == pytest.approx(chart.tempo_map.tempos[0][1], abs=0.02), folder
-        if folder.parent.name == "muldjord":  # The others' notes come some 30 ms before the music.
-            beats = chart.tempo_map.ticks(beats_of(tracked, len(audio) / RATE)) / chart.tempo_map.resolution
-            assert np.abs(beats - np.rint(beats)).max() * 60 / bpm < 0.015, folder
+REAL = {
+    "muldjord": ("armygeddon", "chaos_god", "internal_degeneration", "mutilated_mime"),
+    "sectoid": ("Escape from chaosland", "Feelings", "Metal madness", "War of freedom"),
+}
+QUICK = ("mutilated_mime", "Feelings")
+
+
+@pytest.mark.parametrize(
+    ("artist", "name"),
+    [
+        pytest.param(artist, name, marks=() if name in QUICK else pytest.mark.slow)
+        for artist, names in REAL.items()
+        for name in names
+    ],
+)
+def test_tempos_of_real_songs(real_songs, artist, name):
+    folder = real_songs / artist / name
+    chart = read_song(folder).chart
+    audio = load_audio(folder)
+    tracked = track_beats(audio, RATE)
+    ((_, bpm),) = tracked.tempo_map.tempos
+    assert bpm == pytest.approx(chart.tempo_map.tempos[0][1], abs=0.02)
+    if artist == "muldjord":  # The other's notes come some 30 ms before the music.
+        beats = chart.tempo_map.ticks(beats_of(tracked, len(audio) / RATE)) / chart.tempo_map.resolution
+        assert np.abs(beats - np.rint(beats)).max() * 60 / bpm < 0.015
