@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise, zip_longest
 
-from tabhero_hf.charts import OPEN_LANE, Difficulty, Kind, Note, TempoMap, Track
+from tabhero_hf.charts import (
+    OPEN_LANE,
+    Difficulty,
+    Kind,
+    Note,
+    TempoMap,
+    Track,
+    hopo_threshold,
+    natural_hopos,
+)
 from tabhero_hf.charts.check import SUSTAIN_GAP
 from tabhero_hf.charts.measures import Measures
 
@@ -20,6 +29,9 @@ FASTEST_LEAPS = {3: 0.100, 4: 0.150}
 HOPO_BEATS, HOPO_SECONDS = 0.5, 0.25
 """A HOPO comes within so many beats and seconds of the note before it."""
 
+HEARD_KINDS = 0.01
+"""A smaller part of HOPOs and taps than this says that nobody listened for them."""
+
 SUSTAIN_GAP_BEATS = 1 / 16
 """A sustain ends so many beats before the next note; twice or four times as many where that is too little time."""
 
@@ -31,7 +43,7 @@ def make_playable(track: Track, tempo_map: TempoMap) -> Track:
     measures = Measures(tempo_map)
     notes = _consistent(track.notes, measures)
     notes = _without_leaps(notes, track.difficulty, tempo_map)
-    notes = _with_kinds(notes, tempo_map)
+    notes = _with_kinds(notes, track.difficulty, tempo_map)
     return replace(track, notes=tuple(_with_sustains(notes, tempo_map)))
 
 
@@ -91,8 +103,18 @@ def _without_leaps(notes: Sequence[Note], difficulty: Difficulty, tempo_map: Tem
     return reached
 
 
-def _with_kinds(notes: Sequence[Note], tempo_map: TempoMap) -> list[Note]:
-    """The notes with HOPOs as strums where no finger can make them: after a rest, on the same frets, first of all."""
+def _with_kinds(notes: Sequence[Note], difficulty: Difficulty, tempo_map: TempoMap) -> list[Note]:
+    """The notes with HOPOs as strums where no finger can make them: after a rest, on the same frets, first of all.
+
+    Where next to nothing was heard as a HOPO or tap, those of a hard difficulty that come naturally are.
+    """
+    heard = sum(note.kind != Kind.STRUM for note in notes)
+    if difficulty >= Difficulty.HARD and heard < HEARD_KINDS * len(notes):
+        threshold = hopo_threshold(tempo_map.resolution)
+        natural = natural_hopos([note.tick for note in notes], [note.mask for note in notes], threshold)
+        notes = [
+            replace(note, kind=Kind.HOPO) if hopo else note for note, hopo in zip(notes, natural.tolist(), strict=True)
+        ]
     times = tempo_map.seconds([note.tick for note in notes]).tolist()
     kinds = [replace(note, kind=Kind.STRUM) if note.kind == Kind.HOPO else note for note in notes[:1]]
     for (previous, note), (before, time) in zip(pairwise(notes), pairwise(times), strict=True):

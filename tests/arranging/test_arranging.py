@@ -108,6 +108,14 @@ def test_hopos_are_where_fingers_can_make_them():
     assert kinds == [Kind.STRUM, Kind.HOPO, Kind.STRUM, Kind.STRUM, Kind.TAP]
 
 
+def test_where_no_hopo_was_heard_the_natural_ones_are():
+    notes = [Note(0, (0,)), Note(120, (1,)), Note(240, (1,)), Note(480, (2,)), Note(600, (0, 1))]
+    kinds = [note.kind for note in make_playable(track(*notes), MAP).notes]
+    assert kinds == [Kind.STRUM, Kind.HOPO, Kind.STRUM, Kind.STRUM, Kind.STRUM]
+    easy = make_playable(track(*notes, difficulty=EASY), MAP)
+    assert all(note.kind == Kind.STRUM for note in easy.notes)
+
+
 @pytest.mark.parametrize(("bpm", "gap"), [(60.0, 30), (180.0, 60)])
 def test_a_sustain_leaves_time_to_let_go(bpm, gap):
     notes = track(Note(0, (0,), 480), Note(480, (1,), 200), Note(600, (2,), 5))
