@@ -43,7 +43,9 @@ def made_songs() -> tempfile.TemporaryDirectory:
 
 def enter_workplace(namespace: dict):
     namespace["left"] = Path.cwd()
-    folder = Path(tempfile.mkdtemp(prefix="tabhero-docs-"))
+    # Removed by its own name alone: whatever a block or an interrupt did to the working directory stays unharmed.
+    namespace["workplace"] = tempfile.TemporaryDirectory(prefix="tabhero-docs-")
+    folder = Path(namespace["workplace"].name)
     shutil.copytree(made_songs().name, folder, dirs_exist_ok=True)
     for name in ("docs", "scripts", "tabhero_hf", "tests"):
         (folder / name).symlink_to(ROOT / name)
@@ -51,9 +53,8 @@ def enter_workplace(namespace: dict):
 
 
 def leave_workplace(namespace: dict):
-    folder = Path.cwd()
     os.chdir(namespace["left"])
-    shutil.rmtree(folder)
+    namespace["workplace"].cleanup()
 
 
 def run_console(example: Example):
