@@ -15,6 +15,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -25,6 +26,7 @@ from tabhero_hf.audio import load_audio
 from tabhero_hf.charts import Chart, ChartError, Difficulty, Instrument, read_song
 from tabhero_hf.charts.library import song_paths
 from tabhero_hf.charts.packed import File
+from tabhero_hf.data.preparation import audio_of
 from tabhero_hf.evaluation.baselines import (
     LibrosaOnsets,
     blind_clicks,
@@ -51,6 +53,9 @@ class Arguments:
     model: str | None = field(default=None, metadata={"help": "Model folder or Hub name; else the bundled one."})
     difficulties: list[str] = field(default_factory=lambda: ["expert"], metadata={"help": "easy medium hard expert"})
     instruments: list[str] = field(default_factory=lambda: ["lead"], metadata={"help": "lead bass rhythm keys"})
+    audio: Literal["mix", "stem"] = field(
+        default="mix", metadata={"help": "What is heard: all stems, or that of the one instrument asked for."}
+    )
     max_seconds: float | None = field(default=None, metadata={"help": "Score the first so many seconds alone."})
     num_beams: int | None = field(default=None, metadata={"help": "Beams; else as the model's generation settings."})
     window_batch_size: int = field(default=32, metadata={"help": "Windows decoded at once."})
@@ -106,9 +111,11 @@ def main():
         for instrument in args.instruments
         for difficulty in args.difficulties
     ]
+    if args.audio == "stem" and len(args.instruments) > 1:
+        raise SystemExit("a stem is of one instrument: ask for one, or for the mix")
     if args.model_card and not (args.model and (Path(args.model) / CARD).is_file()):
         raise SystemExit(f"--model_card needs a --model folder with a {CARD}")
-    songs = read_songs(args.songs, asked, args.max_seconds)
+    songs = read_songs(args.songs, asked, args.max_seconds, args.audio)
     tracks = [track for track in map(names, asked) if any(track in song.human for song in songs)]
     if not tracks:
         raise SystemExit("no song has a chart of what is asked for")
@@ -126,7 +133,7 @@ def main():
         "model": args.model or f"{Path(bundled_checkpoint()).name}, the bundled checkpoint",
         "decoding": f"{args.num_beams} beams" if args.num_beams else "the model's generation settings",
         "librosa": "tuned on half of the songs, scored on the other" if len(songs) > 1 else "its own settings",
-        "audio": f"the first {args.max_seconds:g} s" if args.max_seconds else "whole songs",
+        "audio": (f"the first {args.max_seconds:g} s" if args.max_seconds else "whole songs") + f", {args.audio}",
         "seconds of compute for a second of song and all tracks": round(charter.spent / charter.heard, 3),
         "peak memory of this process in MB": round(peak_memory()),
         **density_order(tracks, songs),
@@ -139,9 +146,9 @@ def main():
 
 
 def read_songs(
-    paths: list[str], asked: list[tuple[Instrument, Difficulty]], max_seconds: float | None
+    paths: list[str], asked: list[tuple[Instrument, Difficulty]], max_seconds: float | None, audio: str
 ) -> list[HeardSong]:
-    """The songs with a chart of what is asked for; says which cannot be read."""
+    """The songs with a chart, and an audio, of what is asked for; says which cannot be read."""
     songs = []
     for path in map(Path, paths):
         for found in song_paths(path) if path.is_dir() else [path]:
@@ -156,8 +163,9 @@ def read_songs(
                 if track in song.chart.tracks
             }
             human = {track: notes for track, notes in human.items() if notes}
-            if human:
-                songs.append(HeardSong(found.name, song.chart, song.stems, human))
+            heard = audio_of(song, asked[0][0], audio)
+            if human and heard:
+                songs.append(HeardSong(found.name, song.chart, list(heard[1]), human))
     return songs
 
 

@@ -3,17 +3,17 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import pipeline
 
 from tabhero_hf import TabHeroForConditionalGeneration, bundled_checkpoint
 from tabhero_hf.charts import Difficulty, Instrument, read_song
-from tabhero_hf.data.rendered import RenderedWindows, render_windows
-from tabhero_hf.evaluation.metrics import onset_f1
-from tabhero_hf.evaluation.windows import score_windows
+from tabhero_hf.data.made_songs import render_training_song
+from tabhero_hf.evaluation.metrics import note_f1, onset_f1
 
-UNSEEN_SEED = 2_000_000_000  # neither training nor its own held-out windows come near
+UNSEEN_SEED = 2_000_000_000  # training comes nowhere near
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +21,16 @@ def charter():
     return pipeline("audio-to-chart", model=bundled_checkpoint(), device="cpu")
 
 
-def score(folder: Path, count: int, seed: int) -> dict[str, float]:
-    render_windows(folder, seed, count, 8.0)
-    model = TabHeroForConditionalGeneration.from_pretrained(bundled_checkpoint()).eval()
-    return score_windows(model, RenderedWindows(folder, (3,)))
+def score(charter, seeds: range, audio: str) -> np.ndarray:
+    """Mean onset and note F1 on the featured instrument of made songs, from its stem or the mix."""
+    scores = []
+    for seed in seeds:
+        song = render_training_song(seed, 60.0)
+        waveform = song.part if audio == "stem" else song.part + song.backing
+        notes = charter(waveform, difficulties=["expert"], instruments=[song.featured.name])["notes"]
+        human, chart = song.notes[Difficulty.EXPERT, song.featured], notes[song.featured.name.lower(), "expert"]
+        scores.append((onset_f1(human, chart), note_f1(human, chart)))
+    return np.mean(scores, axis=0)
 
 
 def test_it_is_small_and_computes_in_float32():
@@ -34,16 +40,17 @@ def test_it_is_small_and_computes_in_float32():
     assert not list(folder.glob("*.py")) and "auto_map" not in json.loads((folder / "config.json").read_text())
 
 
-def test_it_charts_unseen_synthetic_windows(tmp_path):
-    scores = score(tmp_path, 60, UNSEEN_SEED)
-    assert scores["onset_f1_50"] >= 0.90 and scores["note_f1"] >= 0.75
-    assert 0.9 <= scores["density"] <= 1.1
+def test_it_charts_made_songs_that_it_never_heard(charter):
+    onsets, notes = score(charter, range(UNSEEN_SEED, UNSEEN_SEED + 3), "stem")
+    assert onsets >= 0.70 and notes >= 0.30
 
 
 @pytest.mark.slow
-def test_it_reaches_what_its_card_states_on_many_windows(tmp_path):
-    scores = score(tmp_path, 500, UNSEEN_SEED)
-    assert scores["onset_f1_50"] >= 0.90 and scores["note_f1"] >= 0.80
+@pytest.mark.parametrize(("audio", "onset_bound", "note_bound"), [("stem", 0.75, 0.40), ("mix", 0.70, 0.30)])
+def test_it_reaches_what_its_card_states_on_many_made_songs(charter, audio, onset_bound, note_bound):
+    onsets, notes = score(charter, range(UNSEEN_SEED, UNSEEN_SEED + 20), audio)
+    print(f"{audio}: onset F1 {onsets:.3f}, note F1 {notes:.3f}")
+    assert onsets >= onset_bound and notes >= note_bound
 
 
 def test_it_listens_to_a_real_song(charter, demo_song):

@@ -472,7 +472,7 @@ def test_dask_that_is_not_there(songs, tmp_path):
         ({"difficulties": ("insane",)}, "no difficulty is called 'insane'; known are easy, medium, hard, expert"),
         ({"instruments": ()}, "at least one difficulty and one instrument"),
         ({"instruments": ("ghl_lead",)}, "models chart the instruments lead, bass, rhythm, keys"),
-        ({"audio": "loud"}, "audio is mix, stem or auto"),
+        ({"audio": "loud"}, "audio is mix, stem, auto or parts"),
         ({"min_notes": 0}, "at least 1 note"),
         ({"min_duration": 5, "max_duration": 5}, "min_duration"),
         ({"splits": (0.5, 0.6, 0.1)}, "three shares that sum to 1"),

@@ -6,7 +6,9 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from tabhero_hf import (
@@ -71,7 +73,7 @@ def test_the_model_stands_beside_every_baseline(run, demo_song, tmp_path):
     report, said = run("--songs", songs, "--difficulties", "easy", "expert", "--num_beams", 2)
 
     assert "left out" in said and "broken" in said
-    assert report["facts"]["decoding"] == "2 beams" and report["facts"]["audio"] == "the first 6 s"
+    assert report["facts"]["decoding"] == "2 beams" and report["facts"]["audio"] == "the first 6 s, mix"
     assert "songs whose harder lead charts have more notes" in report["facts"]
     assert {row["song"] for row in report["songs"] if row["difficulty"] == "easy"} == {"two"}
     expert = {row["system"]: row for row in report["summary"] if row["difficulty"] == "expert"}
@@ -101,3 +103,18 @@ def test_charts_that_are_not_there_are_not_scored(run, demo_song, tmp_path):
         run("--songs", tmp_path / "nowhere")
     with pytest.raises(ValueError, match="known are lead, bass"):
         run("--songs", demo_song, "--instruments", "harp")
+
+
+def test_an_instrument_is_heard_by_itself_where_it_has_a_stem(run, demo_song, tmp_path):
+    with pytest.raises(SystemExit, match="no song has a chart"):
+        run("--songs", demo_song, "--audio", "stem")
+    with pytest.raises(SystemExit, match="a stem is of one instrument"):
+        run("--songs", demo_song, "--audio", "stem", "--instruments", "lead", "bass")
+    song = Path(shutil.copytree(demo_song, tmp_path / "song"))
+    samples, rate = soundfile.read(song / "song.ogg")
+    soundfile.write(song / "guitar.wav", samples, rate)
+    soundfile.write(song / "song.ogg", np.zeros((rate, 2)), rate)
+    report, _ = run("--songs", song, "--audio", "stem")
+    assert report["facts"]["audio"] == "the first 6 s, stem"
+    onsets = next(row for row in report["songs"] if row["system"] == "librosa onsets")
+    assert onsets["onset_f1_50"] > 0.7
