@@ -234,7 +234,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(flags, tmp_path, monkeypatch
         ({"resume_from_checkpoint": "/nowhere"}, "is no checkpoint"),
         ({"size": "huge", "model_name_or_path": ""}, "unknown size 'huge'"),
         ({"eval_split_name": "test"}, "has no test split"),
-        ({"curriculum_epochs": 2, "random_start": False}, "needs `random_start`"),
+        ({"curriculum_epochs": 2, "random_start": False}, "need `random_start`"),
     ],
 )
 def test_bad_input_is_one_clear_error(flags, changed, reason):
