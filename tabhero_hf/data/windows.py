@@ -189,8 +189,9 @@ class ChartWindows(torch.utils.data.Dataset):
     def _read(self, row: int, key: ChartKey) -> tuple[dict, Columns]:
         """The row without its charts, and the columns of one of them."""
         table: pa.Table = self._dataset[row]
-        window = {name: table[name][0].as_py() for name in ROW_FIELDS}
-        window |= {name: table[name][0].as_buffer() for name in ("mel", "backing")}
+        there = set(table.column_names)  # data sets prepared before there was a backing have no column for it
+        window = {name: table[name][0].as_py() if name in there else None for name in ROW_FIELDS}
+        window |= {name: table[name][0].as_buffer() if name in there else None for name in ("mel", "backing")}
         charts = table["charts"][0].values
         keys = zip(charts.field("difficulty").to_pylist(), charts.field("instrument").to_pylist(), strict=True)
         place = list(keys).index(key)
@@ -321,7 +322,8 @@ def stream_windows(
     Raises:
         ValueError: when an item is read, as for [`ChartWindows`].
     """
-    columns = window_schema().names
+    known = window_schema().names
+    columns = [name for name in known if name in (dataset.column_names or known)]
     flatten = partial(
         _flattened,
         extractor=extractor or TabHeroFeatureExtractor(),
@@ -380,7 +382,7 @@ def _mels(window: Mapping, extractor: TabHeroFeatureExtractor) -> tuple[np.ndarr
     frames, bands = window["num_frames"], extractor.feature_size
     mels = []
     for name in ("mel", "backing"):
-        if window[name] is None:
+        if window.get(name) is None:
             mels.append(None)
             continue
         size = memoryview(window[name]).nbytes

@@ -335,6 +335,16 @@ def test_an_instrument_is_heard_with_its_backing(random_start):
     assert_same_items(ChartWindows(as_dataset(rows), EXTRACTOR), streamed)
 
 
+def test_rows_from_before_there_was_a_backing_are_read():
+    rows = as_dataset(made_rows(1))
+    older = rows.remove_columns(["backing", "log_scale"])
+    for random_start in (False, True):
+        assert_same_items(
+            *(ChartWindows(data, EXTRACTOR, random_start=random_start, remix=Remix()) for data in (rows, older))
+        )
+    assert_same_items(*(stream_windows(data.to_iterable_dataset(), EXTRACTOR) for data in (rows, older)))
+
+
 def test_a_remix_is_another_one_each_time_as_loud_as_the_song():
     rows, _, _ = rows_in_parts()
     heard = ChartWindows(as_dataset(rows), EXTRACTOR)
