@@ -143,7 +143,7 @@ class ChartWindows(torch.utils.data.Dataset):
             item = self._joined_item(row, key, rng)
         else:
             window, notes = self._read(row, key)
-            features = self._mixed(*_mels(window, self.extractor), window["log_scale"], rng)
+            features = _mixed(*_mels(window, self.extractor), window["log_scale"], self.remix, rng)
             item = _item(window, features, _as_notes(notes), key, self.extractor, self._tokenizer)
         return {**item, "seed": int(rng.integers(2**63))}
 
@@ -240,7 +240,7 @@ class ChartWindows(torch.utils.data.Dataset):
             notes = _joined(notes, {**row_notes, "onsets": onsets})
             row += 1
         backing = None if backings[0] is None else np.concatenate(backings)
-        features = self._mixed(np.concatenate(mels), backing, window["log_scale"], rng)
+        features = _mixed(np.concatenate(mels), backing, window["log_scale"], self.remix, rng)
         features, notes = _played_at(speed, features, notes, frames)
         low, high = np.searchsorted(notes["onsets"], np.array((0.0, seconds(frames))) - ONSET_ERROR)
         notes = {name: values[low:high] for name, values in notes.items()}
@@ -255,16 +255,6 @@ class ChartWindows(torch.utils.data.Dataset):
         speed = math.exp(rng.uniform(-1, 1) * math.log1p(self.stretch))
         longest = int(self._song_frames[row]) - start_frame - 1
         return min(speed, longest / (frames - 1)) if frames > 1 else 1.0
-
-    def _mixed(
-        self, mel: np.ndarray, backing: np.ndarray | None, log_scale: float, rng: np.random.Generator
-    ) -> np.ndarray:
-        """Features `(frames, feature_size)`, float32, of an instrument and what is played beside it, if known."""
-        mel = mel.astype(np.float32)
-        if backing is None:
-            return mel
-        parts = Parts(backing.astype(np.float32), log_scale)
-        return (self.remix(mel, parts, rng) if self.remix else mix_mels(mel, parts)).astype(np.float32)
 
 
 class MixedWindows(torch.utils.data.Dataset):
@@ -346,10 +336,7 @@ def _flattened(
 ) -> dict[str, list]:
     """The items of the only row in a batch."""
     window = {name: values[0] for name, values in rows.items()}
-    mel, backing = _mels(window, extractor)
-    features = mel.astype(np.float32)
-    if backing is not None:
-        features = mix_mels(features, Parts(backing.astype(np.float32), window["log_scale"])).astype(np.float32)
+    features = _mixed(*_mels(window, extractor), window.get("log_scale"))
     items = []
     for chart in window["charts"] if window["num_frames"] >= min_frames else []:
         key = ChartKey(chart["difficulty"], chart["instrument"])
@@ -393,6 +380,21 @@ def _mels(window: Mapping, extractor: TabHeroFeatureExtractor) -> tuple[np.ndarr
             )
         mels.append(np.frombuffer(window[name], dtype="<f2").reshape(frames, bands))
     return tuple(mels)
+
+
+def _mixed(
+    mel: np.ndarray,
+    backing: np.ndarray | None,
+    log_scale: float | None,
+    remix: Remix | None = None,
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
+    """Features `(frames, feature_size)`, float32, of an instrument and what is played beside it, if known."""
+    mel = mel.astype(np.float32)
+    if backing is None:
+        return mel
+    parts = Parts(backing.astype(np.float32), log_scale)
+    return (remix(mel, parts, rng) if remix else mix_mels(mel, parts)).astype(np.float32)
 
 
 def _played_at(speed: float, features: np.ndarray, notes: Columns, frames: int) -> tuple[np.ndarray, Columns]:
