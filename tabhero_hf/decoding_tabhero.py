@@ -18,7 +18,7 @@ from torch import nn
 from transformers.cache_utils import Cache, CacheLayerMixin, EncoderDecoderCache
 from transformers.masking_utils import create_bidirectional_mask
 
-from .generation_tabhero import NoteGrammar, constrain
+from .generation_tabhero import NoteGrammar, constrain, weigh_onsets
 from .tokenization_tabhero import LAYOUT
 
 MAX_ROWS = 64  # more at once take more memory, and no less time: by then a product is bound by arithmetic
@@ -151,6 +151,7 @@ class WindowBatch:
         instrument_ids: torch.LongTensor,
         window_bins: torch.LongTensor,
         max_length: int,
+        onset_prior: torch.FloatTensor | None = None,
     ):
         self.model, self.decoder, config = model, decoder, model.config
         encoder, num_windows, num_charts = model.model.encoder, len(input_features), len(difficulty_ids)
@@ -183,6 +184,8 @@ class WindowBatch:
         }
         if mask is not None:
             self.rows["mask"] = for_charts(mask)
+        if onset_prior is not None:
+            self.rows["onset_prior"] = for_charts(onset_prior)
         if fret_logits is not None:
             self.rows["fret_logits"] = fret_logits
         if onset_logits is not None and model.onset_pointer is not None:
@@ -221,7 +224,10 @@ class WindowBatch:
         rows = self.rows
         scores = self._logits().float()
         legal = self.grammar.legal_tokens(rows["phase"], rows["remaining"], rows["sustained"], tokens_left)
-        token = constrain(scores, legal).argmax(dim=-1)
+        scores = constrain(scores, legal)
+        if "onset_prior" in rows:
+            scores = weigh_onsets(scores, rows["onset_prior"], rows["time"])
+        token = scores.argmax(dim=-1)
         rows["token"] = token
         rows["time"] = rows["time"] + self.grammar.times[token]
         rows["phase"], rows["remaining"], rows["sustained"] = self.grammar.advance(
@@ -342,6 +348,7 @@ def decode_windows(
     max_length: int,
     batch_size: int | None = None,
     monitor_progress: Callable[[int, int], None] | None = None,
+    onset_prior: torch.FloatTensor | None = None,
 ) -> torch.LongTensor:
     """Token ids of all charts of all windows, `(charts, windows, length)`, see the model's `generate_windows`."""
     num_windows, num_charts = len(input_features), len(difficulty_ids)
@@ -365,6 +372,7 @@ def decode_windows(
                 instrument_ids[charts].to(model.device),
                 window_bins[windows].to(model.device),
                 max_length,
+                None if onset_prior is None else onset_prior[windows].to(model.device),
             )
             written = batch.decode(max_length)
             ids[charts, windows] = written.view(-1, len(difficulty_ids[charts]), max_length).transpose(0, 1)

@@ -84,6 +84,49 @@ class TabHeroGrammarLogitsProcessor(LogitsProcessor):
         return grammar.legal_tokens(phase, remaining, sustained, tokens_left, must_go_on=length < self.min_length)
 
 
+class TabHeroOnsetPriorLogitsProcessor(LogitsProcessor):
+    r"""
+    Weighs the times of notes by where onsets are likely, which a song's beat tells: what the model heard at a time,
+    within some 20 ms, is multiplied by the prior there.
+
+    Args:
+        onset_prior (`torch.FloatTensor` of shape `(batch_size, bins)`):
+            For each 10 ms of each window, how likely an onset is there, up to a factor. At least as long as the
+            windows.
+    """
+
+    def __init__(self, onset_prior: torch.FloatTensor):
+        self.onset_prior = onset_prior
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        now = token_time_bins(input_ids, LAYOUT.time).sum(dim=1)
+        prior = self.onset_prior.to(scores.device)
+        return weigh_onsets(scores, prior.repeat_interleave(len(now) // len(prior), dim=0), now)
+
+
+_SPREAD = (1 / 3, 2 / 3, 1.0, 2 / 3, 1 / 3)  # of a time bin's probability over its neighbours
+
+
+def weigh_onsets(
+    scores: torch.FloatTensor, onset_prior: torch.FloatTensor, now: torch.LongTensor
+) -> torch.FloatTensor:
+    """
+    Scores `(batch, vocab_size)` of the next token, those of times weighed by the prior `(batch, bins)` where they lead
+    to from the bin `now` `(batch,)`. Waiting (the last time token) and ending are as likely as before, beside times.
+    """
+    times = slice(LAYOUT.time.start, LAYOUT.time.stop - 1)
+    probabilities = scores.softmax(dim=-1)
+    reach = len(_SPREAD) // 2
+    padded = torch.nn.functional.pad(probabilities[:, times], (reach, reach))
+    count = padded.shape[1] - 2 * reach
+    near = sum(share * padded[:, shift : shift + count] for shift, share in enumerate(_SPREAD))
+    bins = now[:, None] + torch.arange(count, device=now.device)
+    prior = onset_prior.gather(1, bins.clamp(max=onset_prior.shape[1] - 1))
+    weighed = probabilities.clone()
+    weighed[:, times] = near * prior
+    return weighed.log().masked_fill(~scores.isfinite(), -torch.inf)
+
+
 # What a sequence has just come to: a phase is known by the last token, but for the first note.
 _START, _TIME, _LONG_TIME, _FRET, _MODIFIER, _NOTE, _LONG_DURATION, _END = range(8)
 
@@ -286,4 +329,4 @@ def has_note_vocabulary(config: TabHeroConfig) -> bool:
     return config.vocab_size >= LAYOUT.duration.stop and config.time_tokens == LAYOUT.time
 
 
-__all__ = ["TabHeroGrammarLogitsProcessor"]
+__all__ = ["TabHeroGrammarLogitsProcessor", "TabHeroOnsetPriorLogitsProcessor"]

@@ -1078,6 +1078,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         max_new_tokens: int | None = None,
         batch_size: int | None = None,
         monitor_progress: Callable[[int, int], None] | None = None,
+        onset_prior: torch.FloatTensor | None = None,
     ) -> torch.LongTensor:
         r"""
         Greedy decoding of a whole song at once: the ids that `generate()` writes for each chart of each window alone,
@@ -1099,6 +1100,9 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
                 and at most 64, when unset.
             monitor_progress (`Callable[[int, int], None]`, *optional*):
                 Called after each batch with how many of how many charts of windows are decoded.
+            onset_prior (`torch.FloatTensor` of shape `(windows, bins)`, *optional*):
+                How likely an onset is in each 10 ms of each window, see [`TabHeroOnsetPriorLogitsProcessor`], which
+                does for `generate()` what this does here.
 
         Returns:
             `torch.LongTensor` of shape `(charts, windows, length)`: token ids with `<BOS>` and `<EOS>`, then padding.
@@ -1114,6 +1118,13 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             config = self.generation_config
             max_new_tokens = config.max_new_tokens or (config.max_length or 20) - 1
         window_bins = self.window_bins(input_features, {"attention_mask": attention_mask})
+        if onset_prior is not None and (
+            len(onset_prior) != len(input_features) or onset_prior.shape[1] < window_bins.max()
+        ):
+            raise ValueError(
+                f"`onset_prior` must be of {len(input_features)} windows and at least {window_bins.max()} bins, not "
+                f"of shape {tuple(onset_prior.shape)}"
+            )
         training = self.training
         self.eval()
         try:
@@ -1127,6 +1138,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
                 max_length=max_new_tokens + 1,
                 batch_size=batch_size,
                 monitor_progress=monitor_progress,
+                onset_prior=onset_prior,
             )
         finally:
             self.train(training)

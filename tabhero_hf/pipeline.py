@@ -9,10 +9,12 @@ from transformers.pipelines.base import Pipeline
 
 from .arranging import arrange
 from .audio.beats import Beats, track_beats
+from .audio.grid import onset_prior
 from .audio.harmony import chroma_between
 from .audio.loading import load_audio
 from .charts import Difficulty, Instrument, TempoMap
 from .charts.measures import Measures
+from .generation_tabhero import TabHeroOnsetPriorLogitsProcessor
 
 SILENCE = 1e-4  # a peak of -80 dBFS: below it there is no music, only dither
 WINDOW_BATCH_SIZE = 32  # of `generate()`; greedy decoding chooses its own
@@ -43,6 +45,8 @@ class AudioToChartPipeline(Pipeline):
       are decoded.
     - `generate_kwargs` (`dict`): for `generate()`, such as `num_beams` or `do_sample`. Without any the model's
       `generate_windows()` decodes, greedily and many times as fast.
+    - `on_beat` (`bool`, default `True`): whether what the model hears is weighed by where the song's beat lets onsets
+      be expected, see [`TabHeroOnsetPriorLogitsProcessor`].
     - `bpm` (`float`): the song's tempo, where it is known; else it is found in the audio.
     - `offset` (`float`): a second of audio at which a measure begins, where it is known; else it is found, too.
     - `tempo_map` ([`~tabhero_hf.charts.TempoMap`]): the song's map, where it is known; `offset` (default 0) is then
@@ -72,6 +76,7 @@ class AudioToChartPipeline(Pipeline):
         window_batch_size=None,
         monitor_progress=None,
         generate_kwargs=None,
+        on_beat=None,
         bpm=None,
         tempo_map=None,
         offset=None,
@@ -79,9 +84,9 @@ class AudioToChartPipeline(Pipeline):
     ):
         if unknown:
             raise TypeError(f"unknown parameters of audio-to-chart: {', '.join(sorted(unknown))}")
-        preprocess, forward = {}, {}
-        postprocess = {"bpm": bpm, "tempo_map": tempo_map, "offset": offset}
-        postprocess = {name: value for name, value in postprocess.items() if value is not None}
+        preprocess = {"bpm": bpm, "tempo_map": tempo_map, "offset": offset, "on_beat": on_beat}
+        preprocess = {name: value for name, value in preprocess.items() if value is not None}
+        forward = {}
         if difficulties is not None:
             preprocess["difficulties"] = _parse_all(Difficulty, difficulties)
         if instruments is not None:
@@ -98,18 +103,33 @@ class AudioToChartPipeline(Pipeline):
             forward["monitor_progress"] = monitor_progress
         if generate_kwargs is not None:
             forward["generate_kwargs"] = generate_kwargs
-        return preprocess, forward, postprocess
+        return preprocess, forward, {}
 
     def preprocess(
-        self, song, difficulties: Sequence[Difficulty] = tuple(Difficulty), instruments=(Instrument.LEAD,)
+        self,
+        song,
+        difficulties: Sequence[Difficulty] = tuple(Difficulty),
+        instruments: Sequence[Instrument] = (Instrument.LEAD,),
+        bpm: float | None = None,
+        tempo_map: TempoMap | None = None,
+        offset: float | None = None,
+        on_beat: bool = True,
     ) -> dict:
-        waveform = self._waveform(song)
-        inputs = self.feature_extractor(
-            waveform, sampling_rate=self.feature_extractor.sampling_rate, return_tensors="pt"
-        )
+        waveform, rate = self._waveform(song), self.feature_extractor.sampling_rate
+        inputs = self.feature_extractor(waveform, sampling_rate=rate, return_tensors="pt")
+        if tempo_map is None:
+            beats = track_beats(waveform, rate, bpm=bpm, offset=offset)
+        else:
+            beats = Beats(tempo_map, offset or 0.0, None)
+        prior = None
+        if on_beat:
+            windows = inputs["window_start"].tolist(), int(self.model.window_bins(None, inputs).max())
+            prior = torch.from_numpy(onset_prior(beats, waveform, rate, *windows))
         return {
             **inputs,
             "waveform": waveform,
+            "beats": beats,
+            "onset_prior": prior,
             "asked": [(instrument, difficulty) for instrument in instruments for difficulty in difficulties],
         }
 
@@ -139,6 +159,7 @@ class AudioToChartPipeline(Pipeline):
         if np.abs(inputs["waveform"]).max() < SILENCE:
             return {**inputs, "sequences": []}
         instruments, difficulties = torch.tensor(inputs["asked"], device=self.device).T
+        prior = inputs["onset_prior"]
         audio = {name: inputs[name] for name in ("input_features", "attention_mask")}
         if self.model.decodes_greedily(**generate_kwargs):
             sequences = self.model.generate_windows(
@@ -148,30 +169,26 @@ class AudioToChartPipeline(Pipeline):
                 max_new_tokens=generate_kwargs.get("max_new_tokens"),
                 batch_size=window_batch_size,
                 monitor_progress=monitor_progress,
+                onset_prior=prior,
             )
             return {**inputs, "sequences": sequences.flatten(0, 1).tolist()}
 
         num_windows, sequences = len(inputs["input_features"]), []
         rows = torch.cartesian_prod(torch.arange(len(difficulties)), torch.arange(num_windows)).to(self.device)
         for charts, windows in (batch.T for batch in rows.split(window_batch_size or WINDOW_BATCH_SIZE)):
+            processors = [] if prior is None else [TabHeroOnsetPriorLogitsProcessor(prior[windows])]
             sequences += self.model.generate(
                 **{name: values[windows] for name, values in audio.items()},
                 difficulty_ids=difficulties[charts],
                 instrument_ids=instruments[charts],
-                **generate_kwargs,
+                **{**generate_kwargs, "logits_processor": [*processors, *generate_kwargs.get("logits_processor", [])]},
             ).tolist()
             if monitor_progress is not None:
                 monitor_progress(len(sequences), len(rows))
         return {**inputs, "sequences": sequences}
 
-    def postprocess(
-        self,
-        outputs: dict,
-        bpm: float | None = None,
-        tempo_map: TempoMap | None = None,
-        offset: float | None = None,
-    ) -> dict:
-        asked, sequences = outputs["asked"], outputs["sequences"]
+    def postprocess(self, outputs: dict) -> dict:
+        asked, sequences, beats = outputs["asked"], outputs["sequences"], outputs["beats"]
         starts = outputs["window_start"].tolist()
         frames = outputs["attention_mask"].sum(dim=1).tolist()
         notes = {}
@@ -179,12 +196,7 @@ class AudioToChartPipeline(Pipeline):
             windows = sequences[index * len(starts) : (index + 1) * len(starts)]
             song = self.processor.decode_song(windows, starts, frames) if windows else []
             notes[key] = playable_notes(song)
-        waveform, rate = outputs["waveform"], self.feature_extractor.sampling_rate
-        if tempo_map is None:
-            beats = track_beats(waveform, rate, bpm=bpm, offset=offset)
-        else:
-            beats = Beats(tempo_map, offset or 0.0, None)
-        sound, level = _sound_of_measures(waveform, rate, beats)
+        sound, level = _sound_of_measures(outputs["waveform"], self.feature_extractor.sampling_rate, beats)
         chart = arrange(notes, beats.tempo_map, beats.offset, beats.confidence, sound, level)
         names = {
             (instrument.name.lower(), difficulty.name.lower()): song

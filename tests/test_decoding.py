@@ -5,7 +5,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import pipeline
 
-from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration, bundled_checkpoint, decoding_tabhero
+from tabhero_hf import (
+    TabHeroConfig,
+    TabHeroForConditionalGeneration,
+    TabHeroOnsetPriorLogitsProcessor,
+    bundled_checkpoint,
+    decoding_tabhero,
+)
 from tabhero_hf.decoding_tabhero import WindowBatch, closed_up, rows_that_fit, to_int8
 from tabhero_hf.evaluation.metrics import onset_f1
 from tabhero_hf.tokenization_tabhero import LAYOUT
@@ -239,3 +245,43 @@ def test_int8_weights_take_a_quarter_and_chart_alike(demo_song):
     assert onset_f1(exact, rounded) > 0.9
     with pytest.raises(ValueError, match="float32 models on a processor"):
         to_int8(long_winded().to(torch.bfloat16))
+
+
+def sixteenths(lengths: torch.Tensor = LENGTHS) -> torch.Tensor:
+    """A prior that has onsets every 110 ms, each window from somewhere else."""
+    bins = torch.arange(400) + torch.arange(len(lengths))[:, None]
+    return torch.where(bins % 11 == 0, 1.0, 1e-6)
+
+
+def test_a_prior_of_onsets_puts_notes_where_they_are_expected(model):
+    inputs, prior = song(), sixteenths()
+    ids = model.generate_windows(**inputs, **CHARTS, max_new_tokens=120, onset_prior=prior)
+    onsets = torch.where((ids >= LAYOUT.time.start) & (ids < LAYOUT.time.stop), ids - LAYOUT.time.start, 0).cumsum(-1)
+    struck = (ids >= LAYOUT.time.start) & (ids < LAYOUT.time.stop - 1)
+    windows = torch.arange(len(LENGTHS))[None, :, None].expand_as(ids)
+    assert struck.sum() > 100
+    on_grid = (onsets + windows)[struck] % 11 == 0
+    ends = model.window_bins(None, inputs)[windows]
+    no_place_left = (ends - onsets)[struck] < 11
+    assert (on_grid | no_place_left).all()
+
+
+def test_generate_weighs_onsets_alike(model):
+    inputs, prior, windows = song(), sixteenths(), len(LENGTHS)
+    ids = model.generate_windows(**inputs, **CHARTS, max_new_tokens=60, onset_prior=prior, batch_size=7)
+    assert not torch.equal(ids, model.generate_windows(**inputs, **CHARTS, max_new_tokens=60))
+    for chart, (difficulty, instrument) in enumerate(zip(*CHARTS.values(), strict=True)):
+        expected = model.generate(
+            **inputs,
+            difficulty_ids=difficulty.expand(windows),
+            instrument_ids=instrument.expand(windows),
+            max_new_tokens=60,
+            logits_processor=[TabHeroOnsetPriorLogitsProcessor(prior)],
+        )
+        assert unpadded([ids[chart].tolist()]) == unpadded([expected.tolist()])
+
+
+def test_a_prior_of_another_shape_is_refused(model):
+    for prior in (sixteenths()[:2], sixteenths()[:, :100]):
+        with pytest.raises(ValueError, match="`onset_prior` must be of 6 windows and at least 349 bins"):
+            model.generate_windows(**song(), **CHARTS, max_new_tokens=8, onset_prior=prior)

@@ -15,7 +15,7 @@ from tabhero_hf import (
     TabHeroTokenizer,
     bundled_checkpoint,
 )
-from tabhero_hf.audio import AudioError
+from tabhero_hf.audio import AudioError, load_audio, track_beats
 from tabhero_hf.charting import chart_song
 from tabhero_hf.charts import ChartError, Difficulty, Instrument, read_song
 from tabhero_hf.evaluation.metrics import onset_f1
@@ -98,6 +98,24 @@ def test_waveforms_that_cannot_be_used_are_refused(charter, audio, message):
 def test_parameters_that_do_not_exist_are_refused(charter, parameters, message):
     with pytest.raises(ValueError, match=message):
         charter(noise(1), **parameters)
+
+
+@pytest.mark.parametrize("generate_kwargs", [{}, {"do_sample": True, "temperature": 0.5}], ids=["greedy", "sampled"])
+def test_notes_are_heard_on_the_beat(bundled, real_songs, generate_kwargs):
+    audio = load_audio(real_songs / "muldjord" / "mutilated_mime", 22050)[15 * 22050 : 39 * 22050]
+    settings = {"difficulties": ["expert"], "generate_kwargs": generate_kwargs}
+    beats = track_beats(audio, 22050)
+    sixteenths = beats.tempo_map.seconds(np.arange(0, 10**5, beats.tempo_map.resolution // 4)) + beats.offset
+
+    def heard(**on_beat) -> tuple[int, float]:
+        """How many notes, and their mean distance from the grid in seconds."""
+        torch.manual_seed(0)
+        onsets = np.array([note[0] for note in bundled(audio, **settings, **on_beat)["notes"]["lead", "expert"]])
+        return len(onsets), np.abs(onsets[:, None] - sixteenths).min(axis=1).mean()
+
+    (count, distance), (plain_count, plain_distance) = heard(), heard(on_beat=False)
+    assert count > 0.8 * plain_count > 40
+    assert distance < 0.8 * plain_distance
 
 
 def test_misspelt_parameters_are_refused(charter):

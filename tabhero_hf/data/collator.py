@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from scipy import signal
 
 from ..tokenization_tabhero import LAYOUT
 from .schema import Parts, mix_mels
@@ -59,22 +60,39 @@ class Remix:
     Mixes an instrument and its backing anew: another balance, each through another equalizer, now and then the
     instrument alone. The mix then gets the mean and deviation that the song's own has there, as a louder backing makes
     no louder record.
+
+    Now and then the instrument is smeared, as the fast notes of much distorted guitars are on records: its power dies
+    away slowly, and next to nothing is heard of where a note begins. There the rhythm has to be told from what the
+    band plays.
     """
 
     mean_gain: float = 1.0  # decibels of the instrument
     gain_deviation: float = 5.0
     alone: float = 0.15  # how often there is no backing
+    smeared: float = 0.5  # how often the instrument is
+    longest_smear: float = 20.0  # mel frames in which the power falls to 1 / e
     equalizer: RandomEqualizer = field(default_factory=RandomEqualizer)
 
     def __call__(self, features: np.ndarray, parts: Parts, rng: np.random.Generator) -> np.ndarray:
         """The mix of an instrument's `features` `(frames, bands)` with its backing."""
         own = mix_mels(features, parts)
         mix = self.equalizer(features, rng)
+        if rng.random() < self.smeared:
+            mix = smear(mix, parts.log_scale, rng.uniform(0, self.longest_smear), rng.uniform())
         if rng.random() >= self.alone:
             backing = self.equalizer(parts.backing, rng)
             mix = mix_mels(mix, parts._replace(backing=backing), rng.normal(self.mean_gain, self.gain_deviation))
         deviation = mix.std()
         return (mix - mix.mean()) * (own.std() / deviation if deviation else 0.0) + own.mean()
+
+
+def smear(features: np.ndarray, log_scale: float, frames: float, share: float) -> np.ndarray:
+    """Features `(frames, bands)` a `share` of whose power falls to 1 / e in so many frames, and no faster."""
+    power = np.exp(features * log_scale)
+    decay = np.exp(-1 / max(frames, 1e-3))
+    # As if the first frame had sounded for long already.
+    drawn_out, _ = signal.lfilter([1 - decay], [1, -decay], power, axis=0, zi=decay * power[:1])
+    return np.log((1 - share) * power + share * drawn_out) / log_scale
 
 
 @dataclass

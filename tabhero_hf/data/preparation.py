@@ -422,7 +422,8 @@ def broken_charts(chart: Chart) -> dict[tuple[Instrument, Difficulty], str]:
     Of the rules of [`~tabhero_hf.charts.check`] only these make a chart broken, as all others (missing sections or
     star power, small gaps after sustains, chords that a difficulty should not have) are met in good charts by hand:
 
-    - `difficultyNotReduced`: Expert's notes under the name of an easier difficulty.
+    - `difficultyNotReduced`: Expert's notes under the name of an easier difficulty. Notes that are struck whenever
+      those of a harder difficulty are, on whatever lanes, are no level of their own either.
     - `brokenNote`, if more than a tenth of the notes: chords that came apart.
     - `isDefaultBPM`, if most notes are off the beat as well: nobody ever set this chart to the music. (A song at 120
       BPM has its notes on the beat.)
@@ -435,11 +436,22 @@ def broken_charts(chart: Chart) -> dict[tuple[Instrument, Difficulty], str]:
         apart = of_tracks[*key, "brokenNote"]
         if of_tracks[*key, "difficultyNotReduced"]:
             broken[key] = "its notes are Expert's, none is left out (difficultyNotReduced)"
+        elif copied := _harder_of_same_onsets(chart, track):
+            broken[key] = f"struck whenever {copied.name.lower()} is, none is left out"
         elif apart > MAX_BROKEN_NOTES * len(track.notes):
             broken[key] = f"{apart} of {len(track.notes)} notes come right after another (brokenNote)"
         elif unset_tempo and track.notes and _share_off_beat(track, chart.tempo_map) > MAX_NOTES_OFF_BEAT:
             broken[key] = "at 120 BPM throughout, with notes off the beat (isDefaultBPM)"
     return broken
+
+
+def _harder_of_same_onsets(chart: Chart, track: Track) -> Difficulty | None:
+    onsets = {note.tick for note in track.notes}
+    for difficulty in Difficulty:
+        harder = chart.tracks.get((track.instrument, difficulty)) if difficulty > track.difficulty else None
+        if harder and onsets == {note.tick for note in harder.notes}:
+            return difficulty
+    return None
 
 
 def _share_off_beat(track: Track, tempo_map: TempoMap) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -51,6 +52,8 @@ One row is a window of a song's audio: overlapping windows of a song follow one 
 | `window`, `start_frame`, `num_frames` | int32 | which window, and which frames of the song |
 | `song_frames` | int32 | frames of the whole song |
 | `mel` | binary | float16 `(num_frames, {bands})`, {frame_rate:.2f} frames a second |
+| `backing` | binary | with `--audio parts`, all that is played beside the instrument, as `mel`; else null |
+| `log_scale` | float32 | with it, natural logarithms of mel power in 1 of a feature, to mix the two by; else null |
 | `charts` | list | one for each chart of the audio |
 
 A chart has a `difficulty` (0 easy to 3 expert), an `instrument` (0 lead, 1 bass, 2 rhythm, 3 keys), and of the notes
@@ -104,9 +107,24 @@ def write_card(folder: str | os.PathLike[str], report: dict, rows: Sequence[Char
         for split in SPLITS
         if any((folder / DATA / split).glob("*.parquet"))
     ]
-    card.data.configs = [{"config_name": "default", "data_files": files}]
+    # `datasets` caches a local folder by its name, its files' names and this configuration. The description makes
+    # another of it whenever something else is in the files.
+    description = f"files {_files_digest(folder)}"
+    card.data.configs = [{"config_name": "default", "data_files": files, "description": description}]
     with replacing(folder / CARD) as building:
         card.save(building)
+
+
+def _files_digest(folder: Path) -> str:
+    """A digest of the files' names and footers, which hold the sizes and bounds of all that is in them."""
+    import pyarrow.parquet as pq
+
+    digest = hashlib.sha256()
+    for path in sorted((folder / DATA).glob("*/*.parquet")):
+        metadata = pq.read_metadata(path)
+        groups = [metadata.row_group(group).to_dict() for group in range(metadata.num_row_groups)]
+        digest.update(repr((path.relative_to(folder).as_posix(), groups)).encode())
+    return digest.hexdigest()[:16]
 
 
 def push(

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from tabhero_hf.data.collator import BackgroundNoise, RandomEqualizer, RandomGain, SpecAugment, TabHeroCollator
+from tabhero_hf.data.collator import BackgroundNoise, RandomEqualizer, RandomGain, SpecAugment, TabHeroCollator, smear
 
 
 def window(frames: int, labels: list[int], difficulty: int = 3) -> dict:
@@ -90,3 +90,14 @@ def test_each_worker_augments_in_its_own_way_in_each_epoch():
     loader = DataLoader(Ones(), batch_size=2, num_workers=2, collate_fn=TabHeroCollator(augment=[SpecAugment()]))
     masks = [window.numpy().tobytes() for _ in range(2) for batch in loader for window in batch["input_features"]]
     assert len(set(masks)) == 16
+
+
+def test_a_smeared_sound_dies_away_and_begins_where_it_did():
+    features = np.full((100, 4), -4.0, dtype=np.float32)
+    features[30:32] = 1.0
+    smeared = smear(features, 2.0, 10.0, 1.0)
+    np.testing.assert_allclose(smeared[:30], -4.0, atol=1e-4)
+    assert (smeared[30:32] > -1.0).all() and (smeared[31] < 1.0).all()
+    fall = np.diff(smeared[32:50], axis=0)
+    np.testing.assert_allclose(fall, -1 / 10 / 2.0, atol=5e-3)  # 1 / e of the power in 10 frames, in logarithms / 2
+    np.testing.assert_allclose(smear(features, 2.0, 10.0, 0.0), features, atol=1e-5)

@@ -33,7 +33,7 @@ from tabhero_hf.data.tab_file import GENRES
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_dataset.py"
 LEAD, BASS, RHYTHM = Instrument.LEAD, Instrument.BASS, Instrument.RHYTHM
-HARD, EXPERT = Difficulty.HARD, Difficulty.EXPERT
+MEDIUM, HARD, EXPERT = Difficulty.MEDIUM, Difficulty.HARD, Difficulty.EXPERT
 ALL_TRAINING = PreparationSettings(splits=(1, 0, 0))
 
 
@@ -211,6 +211,8 @@ def broken_songs(songs: Path):
     made_song(songs / "apart", 12, Chart(TempoMap(192, ((0, 150.0),)), {(LEAD, EXPERT): apart}))
     expert = made_track((LEAD, EXPERT), 8.0)
     tracks = {(LEAD, EXPERT): expert, (LEAD, HARD): replace(expert, difficulty=HARD)}
+    elsewhere = replace(expert, notes=tuple(replace(note, lanes=(1,)) for note in expert.notes))
+    tracks[LEAD, MEDIUM] = replace(elsewhere, difficulty=MEDIUM)
     made_song(songs / "not reduced", 13, Chart(TempoMap(192, ((0, 150.0),)), tracks), seconds=9.0)
     made_song(songs / "other song", 14, made_chart(seconds=10.0))
 
@@ -226,6 +228,7 @@ def test_charts_that_would_teach_something_wrong_are_left_out(tmp_path):
         ("apart", "expert lead"): "15 of 30 notes come right after another (brokenNote)",
         ("automatic", "expert lead"): "at 120 BPM throughout, with notes off the beat (isDefaultBPM)",
         ("not reduced", "hard lead"): "its notes are Expert's, none is left out (difficultyNotReduced)",
+        ("not reduced", "medium lead"): "struck whenever hard is, none is left out",
         ("other song", "expert lead"): "25 of 45 notes are outside the audio",
     }
 

@@ -3,9 +3,10 @@ import runpy
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from datasets import get_dataset_split_names, load_dataset
-from made_songs import made_song
+from made_songs import made_chart, made_song
 
 from tabhero_hf.data.preparation import PreparationError, PreparationSettings, prepare_library
 from tabhero_hf.data.publishing import push, write_card
@@ -28,6 +29,19 @@ def songs(tmp_path):
 def dataset(songs, tmp_path):
     prepare(songs, tmp_path / "out")
     return tmp_path / "out"
+
+
+def test_a_folder_prepared_again_is_read_again(songs, tmp_path):
+    # `datasets` knows a folder by its name and its files': it took the other's rows from its cache.
+    for number, folder in enumerate(("first", "second")):
+        out = tmp_path / folder / "out"
+        made_song(songs / "song 0", 0, made_chart(seed=20 + number))
+        prepare(songs, out)
+        rows = load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
+        written = [row for path in sorted(out.glob("data/*/*.parquet")) for row in pq.read_table(path).to_pylist()]
+        read = [row for split in rows.values() for row in split.to_list()]
+        by_song = [{row["mel"]: row["charts"] for row in table} for table in (written, read)]
+        assert by_song[0] == by_song[1]
 
 
 def test_what_is_pushed_can_be_loaded_and_streamed(hub, dataset, songs):

@@ -361,7 +361,7 @@ def test_a_remix_is_another_one_each_time_as_loud_as_the_song():
 
 def test_the_instrument_alone_has_nothing_of_its_backing():
     rows, mel, parts = rows_in_parts()
-    alone = Remix(alone=1.0, equalizer=lambda features, rng: features)
+    alone = Remix(alone=1.0, smeared=0.0, equalizer=lambda features, rng: features)
     rng = np.random.default_rng(0)
     one = alone(mel.astype(np.float32), parts, rng)
     other = alone(mel.astype(np.float32), Parts(parts.backing - 20, 2.0), rng)
