@@ -76,6 +76,7 @@ class HeardSong:
     stems: list[File]
     human: dict[Key, list[Note]]
     seconds: float = 0.0
+    heard: dict[Key, list[Note]] = field(default_factory=dict)
     model: dict[Key, list[Note]] = field(default_factory=dict)
     silence: dict[Key, list[Note]] = field(default_factory=dict)
     onsets: LibrosaOnsets | None = None
@@ -96,12 +97,14 @@ class ModelCharter:
         }
         self.spent = self.heard = 0.0
 
-    def __call__(self, waveform: np.ndarray) -> dict[Key, list[Note]]:
+    def __call__(self, waveform: np.ndarray) -> tuple[dict[Key, list[Note]], dict[Key, list[Note]]]:
+        """Notes as they are heard, and as they stand in the chart."""
         started = time.perf_counter()
-        notes = self.pipeline(waveform, **self.settings)["notes"]
+        result = self.pipeline(waveform, **self.settings)
         self.spent += time.perf_counter() - started
         self.heard += len(waveform) / self.sampling_rate
-        return notes
+        charts = {names(track): result["chart"].to_seconds(*track) for track in result["chart"].tracks}
+        return result["notes"], {track: charts.get(track, []) for track in result["notes"]}
 
 
 def main():
@@ -123,7 +126,7 @@ def main():
     songs = [song for song in tqdm(songs, unit="song") if listen(song, charter, args.max_seconds)]
     other = None
     if args.other_audio:
-        other = charter(load_audio(args.other_audio, charter.sampling_rate)[: samples(args.max_seconds, charter)])
+        _, other = charter(load_audio(args.other_audio, charter.sampling_rate)[: samples(args.max_seconds, charter)])
 
     rows = [row for track in tracks for row in score_track(track, songs, other, args.seed)]
     if not rows:
@@ -177,8 +180,8 @@ def listen(song: HeardSong, charter: ModelCharter, max_seconds: float | None) ->
         print(f"left out: {song.name}: {error}", file=sys.stderr)
         return False
     song.seconds = len(waveform) / charter.sampling_rate
-    song.model = charter(waveform)
-    song.silence = charter(near_silence(len(waveform)))
+    song.heard, song.model = charter(waveform)
+    _, song.silence = charter(near_silence(len(waveform)))
     song.onsets = LibrosaOnsets(waveform, charter.sampling_rate)
     song.fitted = fitted_eighth_notes(waveform, charter.sampling_rate)
     return True
@@ -194,7 +197,11 @@ def score_track(track: Key, songs: list[HeardSong], other: dict[Key, list[Note]]
     for index, song in enumerate(songs):
         fret = lanes[index % 2]
         true_eighths = eighth_notes(song.chart.tempo_map, song.seconds, song.chart.offset)
-        systems = {"model": song.model[track], "model, silence": song.silence[track]}
+        systems = {
+            "model": song.model[track],
+            "model, before arranging": song.heard[track],
+            "model, silence": song.silence[track],
+        }
         if other or len(songs) > 1:
             heard = other or songs[(index + 1) % len(songs)].model
             systems["model, another song's audio"] = cut(heard[track], song.seconds)

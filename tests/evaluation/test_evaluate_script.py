@@ -77,7 +77,13 @@ def test_the_model_stands_beside_every_baseline(run, demo_song, tmp_path):
     assert "songs whose harder lead charts have more notes" in report["facts"]
     assert {row["song"] for row in report["songs"] if row["difficulty"] == "easy"} == {"two"}
     expert = {row["system"]: row for row in report["summary"] if row["difficulty"] == "expert"}
-    assert list(expert) == ["model", "model, silence", "model, another song's audio", *BASELINES]
+    assert list(expert) == [
+        "model",
+        "model, before arranging",
+        "model, silence",
+        "model, another song's audio",
+        *BASELINES,
+    ]
     assert all(row["songs"] == 2 for row in expert.values())
     # The two songs are one: what is heard there is heard here.
     assert expert["model"]["onset_f1_50"] == expert["model, another song's audio"]["onset_f1_50"]
@@ -90,7 +96,12 @@ def test_the_model_stands_beside_every_baseline(run, demo_song, tmp_path):
 
 def test_one_song_needs_other_audio_given(run, demo_song):
     report, _ = run("--songs", demo_song)
-    assert [row["system"] for row in report["songs"]] == ["model", "model, silence", *BASELINES]
+    assert [row["system"] for row in report["songs"]] == [
+        "model",
+        "model, before arranging",
+        "model, silence",
+        *BASELINES,
+    ]
     assert {row["song"] for row in report["songs"]} == {"demo_song"}
     report, _ = run("--songs", demo_song, "--other_audio", demo_song.parent / "other_song.ogg")
     assert "model, another song's audio" in [row["system"] for row in report["songs"]]
