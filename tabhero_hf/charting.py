@@ -10,8 +10,9 @@ from . import bundled_checkpoint
 from .audio.beats import DEFAULT_RESOLUTION
 from .audio.loading import audio_duration, audio_files, audio_tags, is_song
 from .audio.transcoding import to_ogg
-from .charts import ChartError, Difficulty, Instrument, TempoMap, mend, read_song, write_song
+from .charts import Chart, ChartError, Difficulty, Instrument, TempoMap, mend, read_song, write_song
 from .charts.metadata import song_metadata
+from .charts.region import with_region
 from .charts.song_folder import AUDIO_SUFFIXES, check_target, song_files
 from .tokenization_tabhero import Note
 
@@ -39,6 +40,7 @@ def chart_song(
     model: str | os.PathLike | None = None,
     charter=None,
     metadata: dict[str, str] | None = None,
+    region: tuple[float, float] | None = None,
     **parameters,
 ) -> ChartedSong:
     """
@@ -58,11 +60,12 @@ def chart_song(
         model: Model folder or Hub name; the bundled checkpoint when unset.
         charter: An [`AudioToChartPipeline`] to use instead of loading one.
         metadata: For `song.ini`, over that of the song: `name`, `artist` and so on.
+        region: Seconds from and to which the song's own chart is charted anew. All else of it stays as it is.
         parameters: Further parameters of the pipeline's call.
 
     Raises:
-        ValueError: an unknown difficulty or instrument, audio that cannot be used, or an `output` that is something
-            else than a song folder.
+        ValueError: an unknown difficulty or instrument, audio that cannot be used, an `output` that is something else
+            than a song folder, or a `region` that the song has not, or of a song without a chart.
     """
     difficulties = [Difficulty.parse(value) for value in difficulties]
     instruments = [Instrument.parse(value) for value in instruments]
@@ -70,14 +73,20 @@ def chart_song(
     source = song_files(song) if is_song(song) else None
     check_target(output)
     duration = audio_duration(stems)
+    own = _own_chart(song) if source else None
+    if region is not None:
+        _check_region(song, own, region, duration)
     if charter is None:
         from transformers import pipeline
 
         charter = pipeline("audio-to-chart", model=bundled_checkpoint() if model is None else str(model))
-    if source and not parameters.keys() & {"bpm", "offset", "tempo_map"}:
-        parameters = {**_own_tempo_map(song), **parameters}
+    if own and not parameters.keys() & {"bpm", "offset", "tempo_map"}:
+        parameters = {**_own_tempo_map(own), **parameters}
     heard = charter({"stems": stems}, difficulties=difficulties, instruments=instruments, **parameters)
     chart = mend(heard["chart"]).chart
+    charter_name = {"charter": CHARTER}
+    if region is not None:
+        chart, charter_name = with_region(own, chart, region[0], min(region[1], duration)), {}
     with tempfile.TemporaryDirectory() as converted:
         # Whatever the model could hear can be transcoded: no format fails only now.
         if not all(os.path.splitext(stem.name)[1].lower() in AUDIO_SUFFIXES for stem in stems):
@@ -89,7 +98,7 @@ def chart_song(
             album=source and source.album,
             metadata={
                 **(song_metadata(source.metadata) if source else file_metadata(song)),
-                "charter": CHARTER,
+                **charter_name,
                 **(metadata or {}),
             },
             song_length=duration,
@@ -108,13 +117,24 @@ def file_metadata(song: str | os.PathLike) -> dict[str, str]:
     return {**named, **audio_tags(song)}
 
 
-def _own_tempo_map(song: str | os.PathLike) -> dict:
+def _own_chart(song: str | os.PathLike) -> Chart | None:
+    """The chart of a song, where it can be read and has notes."""
     try:
         chart = read_song(song).chart
     except ChartError:
-        return {}
-    if not any(track.notes for track in chart.tracks.values()):
-        return {}
+        return None
+    return chart if any(track.notes for track in chart.tracks.values()) else None
+
+
+def _check_region(song: str | os.PathLike, chart: Chart | None, region: tuple[float, float], duration: float):
+    if chart is None:
+        raise ValueError(f"{song} has no chart to change a part of")
+    start, end = region
+    if not 0 <= start < min(end, duration):
+        raise ValueError(f"{song} has nothing from {start:g} to {end:g} s: it is {duration:.1f} s long")
+
+
+def _own_tempo_map(chart: Chart) -> dict:
     # Ticks of a few milliseconds would move what the model hears.
     given = chart.tempo_map
     finer = -(-DEFAULT_RESOLUTION // given.resolution)

@@ -1,5 +1,6 @@
 """The `tabhero` command."""
 
+import math
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -66,14 +67,18 @@ def chart(
     offset: Annotated[
         float | None, typer.Option(help="A second of the audio at which a measure begins; else found in the audio.")
     ] = None,
+    start: Annotated[
+        float | None, typer.Option("--from", help="Second from which a song's own chart is charted anew.")
+    ] = None,
+    end: Annotated[float | None, typer.Option("--to", help="Second up to which it is; all else stays.")] = None,
     seed: Annotated[int | None, typer.Option(help="Draw another chart, by chance, for each seed.")] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Decode with rounded weights: faster on a processor.")] = False,
 ):
     """Chart songs and write what Clone Hero plays. A song that fails is named, and the others go on."""
     found = list(_songs(songs, audio=True))
     several = len(songs) > 1 or found != songs
-    if several and (name or bpm is not None or offset is not None):
-        _fail("--name, --bpm and --offset are for one song")
+    if several and (name or any(value is not None for value in (bpm, offset, start, end))):
+        _fail("--name, --bpm, --offset, --from and --to are for one song")
     if not found:
         _fail(f"no song in {', '.join(map(str, songs))}")
 
@@ -87,6 +92,8 @@ def chart(
     metadata = {key: value for key, value in {"name": name, "artist": artist}.items() if value}
     given = {"bpm": bpm, "offset": offset}
     parameters = {key: value for key, value in given.items() if value is not None}
+    if start is not None or end is not None:
+        parameters["region"] = start or 0.0, math.inf if end is None else end
     if seed is not None:
         set_seed(seed)
         parameters["generate_kwargs"] = {"do_sample": True}

@@ -68,3 +68,31 @@ def test_what_cannot_work_is_told_before_the_model_runs(tmp_path, tone):
     with pytest.raises(ChartError, match="Letter.sng: not overwritten"):
         chart_song(tmp_path / "b.wav", tmp_path / "Letter.sng", charter=silent_charter)
     assert not (tmp_path / "Song").exists()
+
+
+def test_a_region_is_charted_anew_and_all_else_stays(tmp_path, tone):
+    soundfile.write(tmp_path / "song.ogg", tone, 22050)
+    key = Instrument.LEAD, Difficulty.EXPERT
+    own = Track(*key, tuple(Note(tick, (4,)) for tick in range(768, 1152, 96)))  # eighths from 2 s on
+    metadata = {"name": "A", "charter": "a human"}
+    path = write_song(tmp_path / "Song", Chart(TempoMap(192), {key: own}), [tmp_path / "song.ogg"], metadata=metadata)
+    charted = chart_song(path, path, charter=charter, region=(2.4, 2.7))  # in its place
+    song = read_song(charted.folder)
+    assert [(note.tick, note.lanes) for note in song.chart.tracks[key].notes] == [
+        (768, (4,)),
+        (864, (4,)),
+        (960, (0,)),
+        (1056, (4,)),
+    ]
+    assert (song.metadata["name"], song.metadata["charter"]) == ("A", "a human")
+
+
+@pytest.mark.parametrize(("region", "message"), [((5.0, 6.0), "3.0 s long"), ((2.0, 1.0), "nothing from 2 to 1 s")])
+def test_a_region_outside_the_song_is_told_before_the_model_runs(tmp_path, tone, region, message):
+    soundfile.write(tmp_path / "song.ogg", tone, 22050)
+    path = write_song(tmp_path / "Song", CHART, [tmp_path / "song.ogg"])
+    with pytest.raises(ValueError, match=message):
+        chart_song(path, tmp_path / "out", charter=silent_charter, region=region)
+    with pytest.raises(ValueError, match="has no chart to change"):
+        chart_song(tmp_path / "song.ogg", tmp_path / "out", charter=silent_charter, region=(0.0, 1.0))
+    assert not (tmp_path / "out").exists()

@@ -6,7 +6,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from tabhero_hf import __version__
-from tabhero_hf.charts import check_song, read_song
+from tabhero_hf.charts import Difficulty, Instrument, check_song, read_song
 from tabhero_hf.cli import app
 
 
@@ -182,3 +182,20 @@ def test_charted_songs_pass_the_check(demo_song, tmp_path):
     done = tabhero("chart", demo_song, "-o", tmp_path / "out")
     assert done.exit_code == 0, done.stderr
     assert list(map(str, check_song(read_song(tmp_path / "out")))) == []
+
+
+def test_a_part_of_a_chart_is_charted_anew(demo_song, tmp_path):
+    before = read_song(demo_song).chart.to_seconds(Instrument.LEAD, Difficulty.EXPERT)
+    command = ("chart", demo_song, "-o", tmp_path / "out", "-d", "expert", "--from", 10, "--to", 20, "--seed", 3)
+    assert tabhero(*command).exit_code == 0
+    after = read_song(tmp_path / "out").chart.to_seconds(Instrument.LEAD, Difficulty.EXPERT)
+
+    def outside(notes):
+        return [note[:3] for note in notes if not 10 <= note[0] < 20]
+
+    assert outside(after) == outside(before)
+    assert len(after) - len(outside(after)) > 10
+    assert after != before
+    failed = tabhero("chart", demo_song, "-o", tmp_path / "other", "--from", 99)
+    assert failed.exit_code == 1 and "nothing from 99 to inf s" in failed.stderr
+    assert not (tmp_path / "other").exists()

@@ -1,0 +1,56 @@
+"""A stretch of one chart in another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from .notes import Chart, Note
+
+
+def with_region(chart: Chart, other: Chart, start: float, end: float) -> Chart:
+    """A chart with the notes that another one has between two moments in place of its own.
+
+    Sustains end at those moments at the latest. All else of the chart stays: other tracks, sections, phrases, events.
+
+    Args:
+        chart: what is changed.
+        other: whose notes are taken, of the tracks that both have, on the nearest of the chart's ticks.
+        start, end: seconds of the audio, the end excluded.
+
+    Raises:
+        ValueError: nothing lies between them, or the charts have no track in common.
+    """
+    if not 0 <= start < end:
+        raise ValueError(f"from {start:g} to {end:g} s there is nothing")
+    common = chart.tracks.keys() & other.tracks.keys()
+    if not common:
+        raise ValueError("the chart has nothing of what is asked for")
+    first, last = np.ceil(chart.tempo_map.ticks(np.array([start, end]) - chart.offset)).astype(int).tolist()
+    tracks = dict(chart.tracks)
+    for key in common:
+        own = tracks[key].notes
+        taken = {note.tick: note for note in _at_ticks_of(chart, other, other.tracks[key].notes)}
+        notes = (
+            *_until((note for note in own if note.tick < first), first),
+            *_until((taken[tick] for tick in sorted(taken) if first <= tick < last), last),
+            *(note for note in own if note.tick >= last),
+        )
+        tracks[key] = replace(tracks[key], notes=notes)
+    return replace(chart, tracks=tracks)
+
+
+def _at_ticks_of(chart: Chart, other: Chart, notes: Iterable[Note]) -> Iterator[Note]:
+    for note in notes:
+        seconds = other.tempo_map.seconds([note.tick, note.tick + note.sustain]) + other.offset - chart.offset
+        tick, end = np.rint(chart.tempo_map.ticks(seconds)).astype(int).tolist()
+        yield replace(note, tick=tick, sustain=end - tick, lane_sustains=())
+
+
+def _until(notes: Iterable[Note], tick: int) -> Iterator[Note]:
+    """The notes, with sustains up to a tick."""
+    for note in notes:
+        over = note.tick + note.sustain > tick
+        yield replace(note, sustain=tick - note.tick, lane_sustains=()) if over else note
