@@ -11,6 +11,8 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from huggingface_hub import DatasetCard
+
 from tabhero_hf.data.preparation import PreparationSettings, prepare_library
 from tabhero_hf.data.publishing import CARD, write_card
 from tabhero_hf.data.statistics import PLOT, write_statistics
@@ -29,7 +31,10 @@ def main():
         shutil.copy(CARDS / "dataset.md", dataset / CARD)
         report = prepare_library(SONGS, dataset, PreparationSettings(splits=(1, 0, 0)))
         write_card(dataset, report, write_statistics(dataset))
-        shutil.copy(dataset / CARD, CARDS / "dataset.md")
+        card = DatasetCard.load(dataset / CARD)
+        for config in card.data.configs:
+            del config["description"]  # of files that other machines write with other bytes
+        card.save(CARDS / "dataset.md")
         shutil.copy(dataset / PLOT, CARDS / PLOT)
 
 

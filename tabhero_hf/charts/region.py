@@ -28,7 +28,9 @@ def with_region(chart: Chart, other: Chart, start: float, end: float) -> Chart:
     common = chart.tracks.keys() & other.tracks.keys()
     if not common:
         raise ValueError("the chart has nothing of what is asked for")
-    first, last = np.ceil(chart.tempo_map.ticks(np.array([start, end]) - chart.offset)).astype(int).tolist()
+    moments = np.array([start, end]) - chart.offset
+    nearest = chart.tempo_map.ticks(moments)
+    first, last = (nearest + (chart.tempo_map.seconds(nearest) < moments - 1e-9)).tolist()
     tracks = dict(chart.tracks)
     for key in common:
         own = tracks[key].notes
