@@ -51,7 +51,8 @@ checkpoint: setup
 	$(PREPARE) $(SHIPPED)/mit $(SHIPPED)/real $(WINDOWS) --splits 1,0,0 --align True
 	$(BIN)/accelerate launch --num_processes 1 --mixed_precision no scripts/train.py scripts/configs/shipped.yaml \
 		--resume_from_checkpoint $$(ls -d $(SHIPPED)/model/checkpoint-* >/dev/null 2>&1 && echo true || echo false)
-	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/model
+	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/model $(SHIPPED)/model/checkpoint-1800 \
+		$(SHIPPED)/model/checkpoint-2100
 
 # 200,000 broken files, some ten minutes.
 fuzz: setup

@@ -4,6 +4,9 @@ Put a model folder into the package, from where `bundled_checkpoint()` serves it
 
     python scripts/bundle_checkpoint.py runs/tiny/final --name tiny
 
+Of several folders, the weights are averaged: the last checkpoints of a run hear more together than the last one alone
+(Izmailov et al. 2018, arXiv:1803.05407). All else is the first one's.
+
 Weights are stored in half precision, for the file alone: unless told otherwise, the model computes in float32. A saved
 folder carries the model's code for those without the package. Within the package that would be a copy, so it is left
 out, and the `auto_map` that points to it.
@@ -15,6 +18,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
 from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME, PROCESSOR_NAME
 
@@ -30,25 +34,46 @@ def without_code(value):
     return value
 
 
+def mean_weights(folders: list[Path]) -> dict[str, torch.Tensor]:
+    """The mean of the folders' weights in half precision, summed in float32.
+
+    Raises:
+        ValueError: a folder has none, or tensors of other names or shapes than the first one's.
+    """
+    total: dict[str, torch.Tensor] = {}
+    for folder in folders:
+        file = folder / "model.safetensors"
+        if not file.is_file():
+            raise ValueError(f"{file} does not exist")
+        weights = {name: tensor.float() for name, tensor in load_file(file).items()}
+        shapes = {name: tensor.shape for name, tensor in weights.items()}
+        if total and shapes != {name: tensor.shape for name, tensor in total.items()}:
+            raise ValueError(f"{file} has other weights than {folders[0]}")
+        total = {name: tensor + total.get(name, 0) for name, tensor in weights.items()}
+    return {name: (tensor / len(folders)).half() for name, tensor in total.items()}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="model folder with weights, processor and generation settings")
+    parser.add_argument(
+        "folders", type=Path, nargs="+", help="model folders; the first with processor and generation settings"
+    )
     parser.add_argument("--name", default="tiny", help="name of the bundled checkpoint")
     args = parser.parse_args()
-    weights = args.folder / "model.safetensors"
-    if not weights.is_file():
-        sys.exit(f"error: {weights} does not exist")
-    halves = {name: tensor.half() for name, tensor in load_file(weights).items()}
-    size = sum(2 * tensor.numel() for tensor in halves.values())
+    try:
+        weights = mean_weights(args.folders)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    size = sum(2 * tensor.numel() for tensor in weights.values())
     if size > MAX_WEIGHT_BYTES:
-        sys.exit(f"error: {weights} has {size:,} bytes in half precision, over {MAX_WEIGHT_BYTES:,}")
+        sys.exit(f"error: {args.folders[0]} has {size:,} bytes in half precision, over {MAX_WEIGHT_BYTES:,}")
 
     target = CHECKPOINTS / args.name
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    save_file(halves, target / weights.name, metadata={"format": "pt"})
+    save_file(weights, target / "model.safetensors", metadata={"format": "pt"})
     for name in SETTINGS:
-        settings = without_code(json.loads((args.folder / name).read_text()))
+        settings = without_code(json.loads((args.folders[0] / name).read_text()))
         if name == CONFIG_NAME:
             settings = {**settings, "dtype": "float32", "use_cache": True}  # the Trainer turns the cache off
         (target / name).write_text(json.dumps(settings, indent=2) + "\n")

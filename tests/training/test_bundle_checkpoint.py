@@ -1,0 +1,50 @@
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tabhero_hf import TabHeroForConditionalGeneration, bundled_checkpoint
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "bundle_checkpoint.py"
+
+
+@pytest.fixture
+def copies(tmp_path) -> list[Path]:
+    """The bundled checkpoint, and one whose weights are 1 more."""
+    one, other = (Path(shutil.copytree(bundled_checkpoint(), tmp_path / name)) for name in ("one", "other"))
+    weights = load_file(one / "model.safetensors")
+    save_file({name: tensor + 1 for name, tensor in weights.items()}, other / "model.safetensors")
+    return [one, other]
+
+
+def bundle(monkeypatch, tmp_path, *folders: Path) -> Path:
+    """A copy of the script puts them into a package of its own."""
+    script = tmp_path / "scripts" / SCRIPT.name
+    script.parent.mkdir()
+    shutil.copy(SCRIPT, script)
+    monkeypatch.setattr(sys, "argv", [str(script), *map(str, folders)])
+    runpy.run_path(str(script), run_name="__main__")
+    return tmp_path / "tabhero_hf" / "checkpoints" / "tiny"
+
+
+def test_several_folders_are_averaged_and_loadable(copies, monkeypatch, tmp_path):
+    bundled = bundle(monkeypatch, tmp_path, *copies)
+    weights, before = (load_file(folder / "model.safetensors") for folder in (bundled, copies[0]))
+    for name, tensor in before.items():
+        assert weights[name].dtype == torch.float16
+        torch.testing.assert_close(weights[name].float(), tensor.float() + 0.5, rtol=1e-3, atol=1e-3)
+    assert TabHeroForConditionalGeneration.from_pretrained(bundled).dtype == torch.float32
+
+
+def test_folders_of_other_models_are_refused_and_nothing_is_lost(copies, monkeypatch, tmp_path):
+    kept = tmp_path / "tabhero_hf" / "checkpoints" / "tiny" / "model.safetensors"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"kept")
+    save_file({"weight": torch.ones(2)}, copies[1] / "model.safetensors")
+    with pytest.raises(SystemExit, match="other weights than .*one"):
+        bundle(monkeypatch, tmp_path, *copies)
+    assert kept.read_bytes() == b"kept"
