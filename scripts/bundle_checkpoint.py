@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME, PROCESSOR_NAME
+from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME, PROCESSOR_NAME, SAFE_WEIGHTS_NAME
 
 CHECKPOINTS = Path(__file__).parent.parent / "tabhero_hf" / "checkpoints"
 MAX_WEIGHT_BYTES = 30_000_000
@@ -42,7 +42,7 @@ def mean_weights(folders: list[Path]) -> dict[str, torch.Tensor]:
     """
     total: dict[str, torch.Tensor] = {}
     for folder in folders:
-        file = folder / "model.safetensors"
+        file = folder / SAFE_WEIGHTS_NAME
         if not file.is_file():
             raise ValueError(f"{file} does not exist")
         weights = {name: tensor.float() for name, tensor in load_file(file).items()}
@@ -71,7 +71,7 @@ def main():
     target = CHECKPOINTS / args.name
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    save_file(weights, target / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights, target / SAFE_WEIGHTS_NAME, metadata={"format": "pt"})
     for name in SETTINGS:
         settings = without_code(json.loads((args.folders[0] / name).read_text()))
         if name == CONFIG_NAME:

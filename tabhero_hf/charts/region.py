@@ -47,7 +47,7 @@ def with_region(chart: Chart, other: Chart, start: float, end: float) -> Chart:
 def _at_ticks_of(chart: Chart, other: Chart, notes: Iterable[Note]) -> Iterator[Note]:
     for note in notes:
         seconds = other.tempo_map.seconds([note.tick, note.tick + note.sustain]) + other.offset - chart.offset
-        tick, end = np.rint(chart.tempo_map.ticks(seconds)).astype(int).tolist()
+        tick, end = chart.tempo_map.ticks(seconds).tolist()
         yield replace(note, tick=tick, sustain=end - tick, lane_sustains=())
 
 
