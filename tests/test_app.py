@@ -93,14 +93,12 @@ def page(app, browser):
 def upload(page, path: Path, shown: str):
     from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-    name = page.get_by_text(shown).first
-    for _ in range(20):  # a page shows its inputs a moment before it hears them, and has none once it has the file
+    for _ in range(6):
+        page.locator("input[type=file]").set_input_files(path)
         try:
-            if not name.is_visible():
-                page.locator("input[type=file]").set_input_files(path, timeout=3000)
-            return name.wait_for(timeout=3000)
-        except PlaywrightTimeout:
-            pass
+            return page.get_by_text(shown).first.wait_for(timeout=15_000)
+        except PlaywrightTimeout:  # a page shows its inputs a moment before it hears them
+            page.reload()
     pytest.fail(f"{shown} never appeared")
 
 
