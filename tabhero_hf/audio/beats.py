@@ -9,7 +9,7 @@ import numpy as np
 from tabhero_hf.charts.tempo import TempoMap
 
 from .meter import METERS, find_downbeats
-from .onsets import onset_strengths
+from .onsets import attack_lag, onset_strengths
 from .tempo_curve import Pulse, TempoCurve, constant_curve, fitted_pulse
 
 MIN_GIVEN_BPM, MAX_GIVEN_BPM = 20.0, 600.0
@@ -76,6 +76,10 @@ def track_beats(
         return Beats(tempo_map, float(start), np.zeros(max(beats, 0)))
     times, strengths = onset_strengths(waveform, sampling_rate)
     pulse, curve = _curve(times, strengths, bpm, offset)
+    agreement = pulse.agreement(curve.at(times), AGREEMENT_SECONDS)
+    if offset is None:
+        eighths = np.arange(*np.ceil(2 * curve.at(times[[0, -1]])))
+        curve = TempoCurve(curve.beats, curve.seconds + attack_lag(waveform, sampling_rate, curve.times(eighths / 2)))
     first, last = (int(np.ceil(beat)) for beat in curve.at(times[[0, -1]]))
     heard = np.arange(first, last)
     meter, downbeat = find_downbeats(
@@ -84,7 +88,6 @@ def track_beats(
     start = first + downbeat - meter * int(np.ceil(downbeat / meter))
     start -= meter if curve.times(np.array(start)) > 0 else 0
     tempo_map, begins = _tempo_map(curve, start, resolution, ((0, meter, 4),))
-    agreement = pulse.agreement(curve.at(times), AGREEMENT_SECONDS)
     confidence = np.interp(curve.times(np.arange(start, last)), times, agreement) / CLEAR_AGREEMENT
     return Beats(tempo_map, begins, np.clip(confidence, 0, 1))
 

@@ -35,6 +35,9 @@ TEMPO_JUMP = 60.0
 BEAT_ERROR = 0.012
 """Seconds by which tracked beats scatter around the true ones."""
 
+WHOLE_BPM = 0.05
+"""So near a whole number of BPM a tempo is taken for it, unless beats would move by more than their error."""
+
 MARKER_COST = 12.0
 """What a tempo marker costs, in squared errors of beats."""
 
@@ -169,7 +172,7 @@ def fitted_pulse(times: np.ndarray, strengths: np.ndarray) -> tuple[Pulse, Tempo
 
 
 def _fitted_curve(pulse: Pulse) -> TempoCurve:
-    constant = constant_curve(pulse, pulse.tempo())
+    constant = constant_curve(pulse, _whole(pulse.tempo(), pulse.times[-1]))
     beats = track_beats(pulse)
     if len(beats) < 3:
         return constant
@@ -180,6 +183,13 @@ def _fitted_curve(pulse: Pulse) -> TempoCurve:
     fit = pulse.fit(turns)
     gain = fit - pulse.fit(constant.at(pulse.times))
     return curve if gain > MARKER_GAIN * (len(curve.beats) - 2) * fit else constant
+
+
+def _whole(bpm: float, seconds: float) -> float:
+    """The whole number of BPM that a song of so many seconds was most likely made at, if it is near one."""
+    apart = abs(bpm - round(bpm))
+    drift = apart / bpm * seconds / 2  # of the first and the last beat, where those between fit
+    return float(round(bpm)) if apart <= WHOLE_BPM and drift <= BEAT_ERROR else bpm
 
 
 def track_beats(pulse: Pulse) -> np.ndarray:
