@@ -3,8 +3,10 @@
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from . import bundled_checkpoint
 from .audio.beats import DEFAULT_RESOLUTION
@@ -23,12 +25,14 @@ CHARTER = "tabhero_hf"
 class ChartedSong:
     """
     A charted song: the `folder` (or `.sng` or `.zip`) written, the `notes` in seconds of the chart of each
-    `(instrument, difficulty)` by name, and the song's `duration` in seconds.
+    `(instrument, difficulty)` by name, the song's `duration` in seconds, and by instrument the `confidence` of each
+    measure that was heard, see [`~tabhero_hf.arranging.measure_confidence`].
     """
 
     folder: Path
     notes: dict[tuple[str, str], list[Note]]
     duration: float
+    confidence: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def chart_song(
@@ -107,7 +111,7 @@ def chart_song(
         (instrument.name.lower(), difficulty.name.lower()): chart.to_seconds(instrument, difficulty)
         for instrument, difficulty in chart.tracks
     }
-    return ChartedSong(folder, notes, duration)
+    return ChartedSong(folder, notes, duration, heard["measure_confidence"])
 
 
 def file_metadata(song: str | os.PathLike) -> dict[str, str]:

@@ -72,6 +72,9 @@ def chart(
     ] = None,
     end: Annotated[float | None, typer.Option("--to", help="Second up to which it is; all else stays.")] = None,
     seed: Annotated[int | None, typer.Option(help="Draw another chart, by chance, for each seed.")] = None,
+    candidates: Annotated[
+        int, typer.Option(min=1, help="With --seed: draw so many of each window, and keep the best.")
+    ] = 1,
     int8: Annotated[bool, typer.Option("--int8", help="Decode with rounded weights: faster on a processor.")] = False,
 ):
     """Chart songs and write what Clone Hero plays. A song that fails is named, and the others go on."""
@@ -79,12 +82,15 @@ def chart(
     several = len(songs) > 1 or found != songs
     if several and (name or any(value is not None for value in (bpm, offset, start, end))):
         _fail("--name, --bpm, --offset, --from and --to are for one song")
+    if candidates > 1 and seed is None:
+        _fail("--candidates are drawn: give a --seed")
     if not found:
         _fail(f"no song in {', '.join(map(str, songs))}")
 
     from transformers import pipeline, set_seed
 
     from . import bundled_checkpoint
+    from .arranging import least_sure
     from .charting import chart_song
     from .charts import Difficulty, Instrument
     from .decoding_tabhero import to_int8
@@ -96,7 +102,7 @@ def chart(
         parameters["region"] = start or 0.0, math.inf if end is None else end
     if seed is not None:
         set_seed(seed)
-        parameters["generate_kwargs"] = {"do_sample": True}
+        parameters["generate_kwargs"] = {"do_sample": True, "num_return_sequences": candidates}
     charted, targets = [], _targets(found, output, format) if several else [output]
     try:
         asked = [Difficulty.parse(value) for value in difficulties.split(",")]
@@ -116,6 +122,10 @@ def chart(
         typer.echo(f"{result.folder}")
         for (instrument, difficulty), notes in result.notes.items():
             typer.echo(f"  {instrument} {difficulty:<7}{len(notes):5} notes")
+        for instrument, confidence in result.confidence.items():
+            stretches = [f"{_clock(start)}-{_clock(end)}" for start, end in least_sure(confidence)]
+            if stretches:
+                typer.echo(f"  {instrument} is least sure at {', '.join(stretches)}")
     if len(found) > 1:
         typer.echo(f"{len(charted)} of {len(found)} songs charted")
     if len(charted) < len(found):
@@ -125,6 +135,10 @@ def chart(
 def _fail(reason: object):
     typer.echo(f"error: {reason}", err=True)
     raise typer.Exit(1)
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(max(seconds, 0)) // 60}:{int(max(seconds, 0)) % 60:02}"
 
 
 def _progress(songs: list[Path]) -> Iterable[Path]:

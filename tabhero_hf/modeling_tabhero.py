@@ -1143,6 +1143,43 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         finally:
             self.train(training)
 
+    @torch.no_grad()
+    def onset_probabilities(
+        self,
+        input_features: torch.FloatTensor,
+        attention_mask: torch.LongTensor | None,
+        difficulty_ids: torch.LongTensor,
+        instrument_ids: torch.LongTensor,
+        batch_size: int = 16,
+    ) -> torch.FloatTensor | None:
+        r"""
+        How likely an onset is in each 10 ms of a song's windows, for each chart asked for, by the encoder's onset head
+        alone: it knows nothing of what is written. `None` for a model without one.
+
+        Args:
+            input_features, attention_mask, difficulty_ids, instrument_ids:
+                As of [`~TabHeroForConditionalGeneration.generate_windows`].
+            batch_size (`int`, defaults to 16):
+                Windows heard at once.
+
+        Returns:
+            `torch.FloatTensor` of shape `(charts, windows, bins)`.
+        """
+        encoder = self.model.encoder
+        if encoder.onset_head is None:
+            return None
+        heard = []
+        for start in range(0, len(input_features), batch_size):
+            windows = slice(start, start + batch_size)
+            mask = None if attention_mask is None else attention_mask[windows].to(self.device)
+            states, mask = encoder.hear(input_features[windows].to(self.device), mask)
+            conditions = zip(difficulty_ids.to(self.device), instrument_ids.to(self.device), strict=True)
+            logits = [
+                encoder.listen(states, mask, *(ids.expand(len(states)) for ids in pair))[0] for pair in conditions
+            ]
+            heard.append(torch.stack(logits).float().sigmoid())
+        return torch.cat(heard, dim=1)
+
     def lane_loss(
         self, logits: torch.Tensor, labels: torch.LongTensor, num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from transformers.pipelines.base import Pipeline
 
-from .arranging import arrange
+from .arranging import arrange, measure_confidence, rule_breaks
 from .audio.beats import Beats, track_beats
 from .audio.grid import onset_prior
 from .audio.harmony import chroma_between
@@ -44,7 +44,9 @@ class AudioToChartPipeline(Pipeline):
     - `monitor_progress` (`Callable[[int, int], None]`): called after each such batch with how many of how many windows
       are decoded.
     - `generate_kwargs` (`dict`): for `generate()`, such as `num_beams` or `do_sample`. Without any the model's
-      `generate_windows()` decodes, greedily and many times as fast.
+      `generate_windows()` decodes, greedily and many times as fast. Of several `num_return_sequences` the one is
+      kept, window by window, whose tokens are the likeliest on average, less a part for notes that break the rules of
+      `arranging/`.
     - `on_beat` (`bool`, default `True`): whether what the model hears is weighed by where the song's beat lets onsets
       be expected, see [`TabHeroOnsetPriorLogitsProcessor`].
     - `bpm` (`float`): the song's tempo, where it is known; else it is found in the audio.
@@ -54,8 +56,10 @@ class AudioToChartPipeline(Pipeline):
 
     Returns for each song a dictionary with `notes`, for each `(instrument, difficulty)` by name the notes in seconds
     as the model heard them (see [`TabHeroTokenizer`]); `chart`, what [`~tabhero_hf.arranging.arrange`] makes of them,
-    a [`~tabhero_hf.charts.Chart`] on the song's own beat; and `confidence`, 0 to 1 for each quarter note of its map,
-    or `None` where the map was given.
+    a [`~tabhero_hf.charts.Chart`] on the song's own beat; `confidence`, 0 to 1 for each quarter note of its map, or
+    `None` where the map was given; and `measure_confidence`, by instrument how sure the notes of each measure are, see
+    [`~tabhero_hf.arranging.measure_confidence`]: of the hardest difficulty asked for, and by the model's onset head,
+    without which it is empty.
 
     Raises:
         ValueError: an unknown difficulty or instrument, or audio that cannot be used ([`~tabhero_hf.audio.AudioError`]
@@ -161,6 +165,12 @@ class AudioToChartPipeline(Pipeline):
         instruments, difficulties = torch.tensor(inputs["asked"], device=self.device).T
         prior = inputs["onset_prior"]
         audio = {name: inputs[name] for name in ("input_features", "attention_mask")}
+        hardest = {instrument: difficulty for instrument, difficulty in sorted(inputs["asked"])}
+        probabilities = self.model.onset_probabilities(
+            **audio, difficulty_ids=torch.tensor([*hardest.values()]), instrument_ids=torch.tensor([*hardest])
+        )
+        if probabilities is not None:
+            inputs = {**inputs, "onset_probabilities": dict(zip(hardest, probabilities.cpu().numpy(), strict=True))}
         if self.model.decodes_greedily(**generate_kwargs):
             sequences = self.model.generate_windows(
                 **audio,
@@ -174,18 +184,42 @@ class AudioToChartPipeline(Pipeline):
             return {**inputs, "sequences": sequences.flatten(0, 1).tolist()}
 
         num_windows, sequences = len(inputs["input_features"]), []
+        num_candidates = generate_kwargs.get("num_return_sequences") or 1
         rows = torch.cartesian_prod(torch.arange(len(difficulties)), torch.arange(num_windows)).to(self.device)
         for charts, windows in (batch.T for batch in rows.split(window_batch_size or WINDOW_BATCH_SIZE)):
             processors = [] if prior is None else [TabHeroOnsetPriorLogitsProcessor(prior[windows])]
-            sequences += self.model.generate(
+            written = self.model.generate(
                 **{name: values[windows] for name, values in audio.items()},
                 difficulty_ids=difficulties[charts],
                 instrument_ids=instruments[charts],
                 **{**generate_kwargs, "logits_processor": [*processors, *generate_kwargs.get("logits_processor", [])]},
-            ).tolist()
+                return_dict_in_generate=True,
+                output_scores=num_candidates > 1,
+            )
+            sequences += self._best(written, difficulties[charts], num_candidates).tolist()
             if monitor_progress is not None:
                 monitor_progress(len(sequences), len(rows))
         return {**inputs, "sequences": sequences}
+
+    def _best(self, written, difficulties: torch.LongTensor, num_candidates: int) -> torch.LongTensor:
+        """Of each row's candidates the likeliest, where a note that breaks a rule costs as if one token were e^-4."""
+        if num_candidates == 1:
+            return written.sequences
+        log_probs = self.model.compute_transition_scores(
+            written.sequences, written.scores, getattr(written, "beam_indices", None), normalize_logits=True
+        )
+        tokens = written.sequences[:, 1 : 1 + log_probs.shape[1]]
+        is_written = tokens != self.model.generation_config.pad_token_id
+        likelihood = log_probs.masked_fill(~is_written, 0).sum(dim=1) / is_written.sum(dim=1)
+        charts = self.processor.tokenizer.batch_decode_notes(written.sequences, [0.0] * len(written.sequences))
+        broken = [
+            rule_breaks(playable_notes(notes), Difficulty(difficulty)) / max(len(notes), 1)
+            for notes, difficulty in zip(charts, difficulties.repeat_interleave(num_candidates).tolist(), strict=True)
+        ]
+        score = likelihood - likelihood.new_tensor(broken)
+        return written.sequences.view(-1, num_candidates, written.sequences.shape[1])[
+            torch.arange(len(difficulties)), score.view(-1, num_candidates).argmax(dim=1)
+        ]
 
     def postprocess(self, outputs: dict) -> dict:
         asked, sequences, beats = outputs["asked"], outputs["sequences"], outputs["beats"]
@@ -202,7 +236,35 @@ class AudioToChartPipeline(Pipeline):
             (instrument.name.lower(), difficulty.name.lower()): song
             for (instrument, difficulty), song in notes.items()
         }
-        return {"notes": names, "chart": chart, "confidence": beats.confidence}
+        probabilities = {
+            instrument: _of_song(windows, starts, len(outputs["waveform"]) / self.feature_extractor.sampling_rate)
+            for instrument, windows in outputs.get("onset_probabilities", {}).items()
+        }
+        sure = {
+            instrument.name.lower(): measure_confidence(
+                np.array(
+                    [note[0] for note in chart.to_seconds(instrument, max(d for i, d in asked if i == instrument))]
+                ),
+                probability,
+                Measures(beats.tempo_map),
+                beats.offset,
+            )
+            for instrument, probability in probabilities.items()
+        }
+        return {"notes": names, "chart": chart, "confidence": beats.confidence, "measure_confidence": sure}
+
+
+def _of_song(windows: np.ndarray, starts: list[float], seconds: float, bin_seconds: float = 0.01) -> np.ndarray:
+    """The bins of a song from those of its windows `(windows, bins)`, joined at the middle of each overlap."""
+    song = np.zeros(round(seconds / bin_seconds))
+    end = 0.0
+    for window, start in zip(windows, starts, strict=True):
+        seam = (start + max(start, end)) / 2
+        first = round(seam / bin_seconds)
+        own = window[first - round(start / bin_seconds) :][: max(len(song) - first, 0)]
+        song[first : first + len(own)] = own
+        end = start + len(window) * bin_seconds
+    return song
 
 
 def _sound_of_measures(waveform: np.ndarray, sampling_rate: int, beats: Beats) -> tuple[np.ndarray, np.ndarray]:

@@ -118,6 +118,55 @@ def test_notes_are_heard_on_the_beat(bundled, real_songs, generate_kwargs):
     assert distance < 0.8 * plain_distance
 
 
+@pytest.mark.parametrize("settings", [{"do_sample": True}, {"num_beams": 3}], ids=["sampled", "beams"])
+def test_the_best_of_several_candidates_is_kept(bundled, demo_song, settings):
+    audio = load_audio(demo_song, 22050)[: 22050 * 12]
+    scored = []
+
+    def chart(count: int) -> list:
+        torch.manual_seed(0)
+        kwargs = {**settings, "num_return_sequences": count}
+        return bundled(audio, difficulties=["expert"], generate_kwargs=kwargs)["notes"]["lead", "expert"]
+
+    one, three = chart(1), chart(3)
+    assert abs(len(three) - len(one)) < 0.5 * len(one)
+    generate = bundled.model.compute_transition_scores
+    bundled.model.compute_transition_scores = lambda *a, **k: scored.append(generate(*a, **k)) or scored[-1]
+    try:
+        assert chart(3) == three
+    finally:
+        del bundled.model.compute_transition_scores
+    assert sum(map(len, scored)) % 3 == 0
+
+
+def test_candidates_that_break_rules_lose(bundled, monkeypatch):
+    from types import SimpleNamespace
+
+    tokenizer = bundled.processor.tokenizer
+    clean, crowded = ([(0.5, lanes, 0, 0.0), (1.0, (0,), 0, 0.0)] for lanes in ((0,), (0, 1, 2)))
+    sequences = torch.tensor([tokenizer.encode_notes(notes) for notes in (crowded, clean)])
+    monkeypatch.setattr(bundled.model, "compute_transition_scores", lambda ids, *_, **__: -0.1 * (ids[:, 1:] >= 0))
+    written = SimpleNamespace(sequences=sequences, scores=None)
+    easy, expert = (torch.tensor([int(level)]) for level in (Difficulty.EASY, Difficulty.EXPERT))
+    assert bundled._best(written, easy, 2).tolist() == [sequences[1].tolist()]
+    assert bundled._best(written, expert, 2).tolist() == [sequences[0].tolist()]
+
+
+def test_measures_are_as_sure_as_the_music_is_plain(bundled, demo_song):
+    audio = load_audio(demo_song, 22050)
+    result = bundled(audio, difficulties=["easy", "expert"], instruments=["lead", "bass"])
+    assert result["measure_confidence"].keys() == {"lead", "bass"}
+    confidence = result["measure_confidence"]["lead"]
+    assert confidence[0, 0] <= 0.01 and confidence[-1, 1] >= len(audio) / 22050
+    assert (confidence[1:, 0] == confidence[:-1, 1]).all()
+    of_notes = confidence[np.isfinite(confidence[:, 2]), 2]
+    noisy = bundled(
+        audio + np.random.default_rng(0).normal(0, 0.2, len(audio)).astype(np.float32), difficulties=["expert"]
+    )
+    of_noise = noisy["measure_confidence"]["lead"][:, 2]
+    assert np.nanmean(of_noise) < np.mean(of_notes) - 0.1
+
+
 def test_misspelt_parameters_are_refused(charter):
     with pytest.raises(TypeError, match="unknown parameters of audio-to-chart: dificulties"):
         charter(noise(1), dificulties=["easy"])

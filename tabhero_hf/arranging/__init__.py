@@ -11,8 +11,10 @@ from tabhero_hf.charts import Chart, Difficulty, Instrument, SecondsNote, TempoM
 from tabhero_hf.charts.check import holds_notes
 from tabhero_hf.charts.measures import Measures
 
+from .confidence import least_sure, measure_confidence
 from .ladder import climb, holds
 from .playability import make_playable
+from .rules import rule_breaks
 from .snapping import snap
 from .structure import Section, chorus_start, find_sections, find_solos, place_star_power, section_events
 
@@ -86,4 +88,14 @@ def _with_phrases(
     return phrased
 
 
-__all__ = ["arrange", "climb", "find_sections", "holds", "make_playable", "snap"]
+__all__ = [
+    "arrange",
+    "climb",
+    "find_sections",
+    "holds",
+    "least_sure",
+    "make_playable",
+    "measure_confidence",
+    "rule_breaks",
+    "snap",
+]
