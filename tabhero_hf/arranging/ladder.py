@@ -24,13 +24,17 @@ NEAR_SECONDS = 0.07
 REDUCED = 0.95
 """The part of a harder difficulty's notes that an easier one has at most."""
 
+RAISED = 0.75
+"""The part that it has at least, as far as its shortest gap allows: what human charters keep on Hard."""
+
 
 def climb(tracks: Mapping[Difficulty, Track], tempo_map: TempoMap) -> dict[Difficulty, Track]:
     """The difficulties of one instrument made to agree with each other.
 
     From the hardest down: notes too close for the difficulty go, those on weak places first, and chords lose lanes.
     Then each note of an easier difficulty goes to the next one's onset near it, or goes; where the harder one plays on
-    and the easier one has nothing, it gets the harder one's strongest notes; and it is left fewer than that.
+    and the easier one has nothing, or far fewer, it gets the harder one's strongest notes; and it is left fewer than
+    that.
 
     Args:
         tracks: of one instrument, by difficulty, of which any may lack.
@@ -47,6 +51,7 @@ def climb(tracks: Mapping[Difficulty, Track], tempo_map: TempoMap) -> dict[Diffi
         if above is not None:
             notes = _on_onsets(notes, above, tempo_map)
             notes = _filled(notes, above, difficulty, measures)
+            notes = _raised(notes, above, difficulty, measures)
         notes = _thinned(notes, SHORTEST_GAP[difficulty], tempo_map, measures)
         if above is not None:
             notes = _reduced(notes, len(above), measures)
@@ -97,6 +102,21 @@ def _filled(notes: Sequence[Note], above: Sequence[Note], difficulty: Difficulty
         if measures.at(note.tick) in stretches and measures.strength(note.tick) >= 3
     ]
     return sorted([*notes, *added], key=lambda note: note.tick)
+
+
+def _raised(notes: Sequence[Note], above: Sequence[Note], difficulty: Difficulty, measures: Measures) -> list[Note]:
+    """At least the part of the harder difficulty's notes that is due: its strongest, spread evenly over the song."""
+    own = {note.tick for note in notes}
+    by_strength: dict[int, list[Note]] = {}
+    for note in above:
+        if note.tick not in own:
+            by_strength.setdefault(measures.strength(note.tick), []).append(note)
+    added: list[Note] = []
+    for strength in sorted(by_strength, reverse=True):
+        strongest = by_strength[strength]
+        count = min(max(int(RAISED * len(above)) - len(notes) - len(added), 0), len(strongest))
+        added += (strongest[i] for i in np.linspace(0, len(strongest) - 1, count).round().astype(int).tolist())
+    return sorted([*notes, *(_with_fewer_lanes(note, difficulty) for note in added)], key=lambda note: note.tick)
 
 
 def _thinned(notes: Sequence[Note], gap: float, tempo_map: TempoMap, measures: Measures) -> list[Note]:

@@ -81,6 +81,20 @@ def test_an_easier_difficulty_plays_where_the_harder_one_does():
     assert climbed[HARD].notes[-1].tick > 1920 * 11
 
 
+def test_an_easier_difficulty_is_not_left_far_behind():
+    expert = track(*(Note(240 * i, (i % 5,)) for i in range(256)))  # eighths of 250 ms
+    tracks = {level: track(Note(0, (0,)), difficulty=level) for level in (EASY, MEDIUM, HARD)}
+    climbed = climb({**tracks, EXPERT: expert}, MAP)
+    played = {level: [note.tick for note in climbed[level].notes] for level in climbed}
+    assert holds(climbed)
+    assert len(played[HARD]) == int(0.75 * 256)
+    assert len(played[MEDIUM]) == int(0.75 * len(played[HARD]))
+    # 300 ms let Easy have beats alone.
+    assert 0.75 * len(played[MEDIUM]) <= len(played[EASY]) <= 0.95 * len(played[MEDIUM])
+    assert sum(tick % 480 == 0 for tick in played[EASY]) > 0.9 * len(played[EASY])
+    assert {tick for tick in range(0, 256 * 240, 480)} <= set(played[HARD])
+
+
 def test_one_riff_has_one_set_of_frets():
     riff = [(0, 2), (1, 0), (2, 1), (3, 3), (4, 1)]
     notes = [Note(1920 * bar + 240 * step, (lane,)) for bar in range(8) for step, lane in riff]
