@@ -31,6 +31,9 @@ def main():
         sys.exit(f"error: {error}" + (f"\n{last} is whole: {_how_to_resume()}" if last else ""))
     if trainer.state.global_step < trainer.state.max_steps and trainer.is_world_process_zero():
         print(f"stopped after step {trainer.state.global_step}: {_how_to_resume()}")
+    # A process that leaves while another still talks to it would take that one down.
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()
 
 
 def _how_to_resume() -> str:
