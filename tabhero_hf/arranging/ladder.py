@@ -46,17 +46,19 @@ def climb(tracks: Mapping[Difficulty, Track], tempo_map: TempoMap) -> dict[Diffi
     measures = Measures(tempo_map)
     climbed: dict[Difficulty, Track] = {}
     above: list[Note] | None = None
+    harder = Difficulty.EXPERT
     for difficulty in sorted(tracks, reverse=True):
         notes = [_with_fewer_lanes(note, difficulty) for note in tracks[difficulty].notes]
         if above is not None:
             notes = _on_onsets(notes, above, tempo_map)
             notes = _filled(notes, above, difficulty, measures)
-            notes = _raised(notes, above, difficulty, measures)
+            part = RAISED ** (harder - difficulty)  # a difficulty that was not asked for is between them all the same
+            notes = _raised(notes, above, int(part * len(above)), difficulty, measures)
         notes = _thinned(notes, SHORTEST_GAP[difficulty], tempo_map, measures)
         if above is not None:
             notes = _reduced(notes, len(above), measures)
         climbed[difficulty] = replace(tracks[difficulty], notes=tuple(notes))
-        above = notes
+        above, harder = notes, difficulty
     return {difficulty: climbed[difficulty] for difficulty in tracks}
 
 
@@ -104,8 +106,10 @@ def _filled(notes: Sequence[Note], above: Sequence[Note], difficulty: Difficulty
     return sorted([*notes, *added], key=lambda note: note.tick)
 
 
-def _raised(notes: Sequence[Note], above: Sequence[Note], difficulty: Difficulty, measures: Measures) -> list[Note]:
-    """At least the part of the harder difficulty's notes that is due: its strongest, spread evenly over the song."""
+def _raised(
+    notes: Sequence[Note], above: Sequence[Note], due: int, difficulty: Difficulty, measures: Measures
+) -> list[Note]:
+    """The notes, and as many as are due with the harder difficulty's strongest, spread evenly over the song."""
     own = {note.tick for note in notes}
     by_strength: dict[int, list[Note]] = {}
     for note in above:
@@ -114,7 +118,7 @@ def _raised(notes: Sequence[Note], above: Sequence[Note], difficulty: Difficulty
     added: list[Note] = []
     for strength in sorted(by_strength, reverse=True):
         strongest = by_strength[strength]
-        count = min(max(int(RAISED * len(above)) - len(notes) - len(added), 0), len(strongest))
+        count = min(max(due - len(notes) - len(added), 0), len(strongest))
         added += (strongest[i] for i in np.linspace(0, len(strongest) - 1, count).round().astype(int).tolist())
     return sorted([*notes, *(_with_fewer_lanes(note, difficulty) for note in added)], key=lambda note: note.tick)
 
