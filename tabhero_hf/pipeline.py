@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from transformers.pipelines.base import Pipeline
 
-from .arranging import arrange, measure_confidence, rule_breaks
+from .arranging import arrange, count_broken_rules, measure_confidence
 from .audio.beats import Beats, track_beats
 from .audio.grid import onset_prior
 from .audio.harmony import chroma_between
@@ -165,12 +165,15 @@ class AudioToChartPipeline(Pipeline):
         instruments, difficulties = torch.tensor(inputs["asked"], device=self.device).T
         prior = inputs["onset_prior"]
         audio = {name: inputs[name] for name in ("input_features", "attention_mask")}
-        hardest = {instrument: difficulty for instrument, difficulty in sorted(inputs["asked"])}
+        hardest = dict(sorted(inputs["asked"]))
         probabilities = self.model.onset_probabilities(
             **audio, difficulty_ids=torch.tensor([*hardest.values()]), instrument_ids=torch.tensor([*hardest])
         )
         if probabilities is not None:
-            inputs = {**inputs, "onset_probabilities": dict(zip(hardest, probabilities.cpu().numpy(), strict=True))}
+            inputs = {
+                **inputs,
+                "onset_probabilities": dict(zip(hardest.items(), probabilities.cpu().numpy(), strict=True)),
+            }
         if self.model.decodes_greedily(**generate_kwargs):
             sequences = self.model.generate_windows(
                 **audio,
@@ -213,7 +216,7 @@ class AudioToChartPipeline(Pipeline):
         likelihood = log_probs.masked_fill(~is_written, 0).sum(dim=1) / is_written.sum(dim=1)
         charts = self.processor.tokenizer.batch_decode_notes(written.sequences, [0.0] * len(written.sequences))
         broken = [
-            rule_breaks(playable_notes(notes), Difficulty(difficulty)) / max(len(notes), 1)
+            count_broken_rules(playable_notes(notes), Difficulty(difficulty)) / max(len(notes), 1)
             for notes, difficulty in zip(charts, difficulties.repeat_interleave(num_candidates).tolist(), strict=True)
         ]
         score = likelihood - likelihood.new_tensor(broken)
@@ -236,21 +239,13 @@ class AudioToChartPipeline(Pipeline):
             (instrument.name.lower(), difficulty.name.lower()): song
             for (instrument, difficulty), song in notes.items()
         }
-        probabilities = {
-            instrument: _of_song(windows, starts, len(outputs["waveform"]) / self.feature_extractor.sampling_rate)
-            for instrument, windows in outputs.get("onset_probabilities", {}).items()
-        }
-        sure = {
-            instrument.name.lower(): measure_confidence(
-                np.array(
-                    [note[0] for note in chart.to_seconds(instrument, max(d for i, d in asked if i == instrument))]
-                ),
-                probability,
-                Measures(beats.tempo_map),
-                beats.offset,
+        measures, seconds = Measures(beats.tempo_map), len(outputs["waveform"]) / self.feature_extractor.sampling_rate
+        sure = {}
+        for (instrument, hardest), windows in outputs.get("onset_probabilities", {}).items():
+            onsets = np.array([note[0] for note in chart.to_seconds(instrument, hardest)])
+            sure[instrument.name.lower()] = measure_confidence(
+                onsets, _of_song(windows, starts, seconds), measures, beats.offset
             )
-            for instrument, probability in probabilities.items()
-        }
         return {"notes": names, "chart": chart, "confidence": beats.confidence, "measure_confidence": sure}
 
 

@@ -14,7 +14,7 @@ from tabhero_hf.charts.measures import Measures
 from .confidence import least_sure, measure_confidence
 from .ladder import climb, holds
 from .playability import make_playable
-from .rules import rule_breaks
+from .rules import count_broken_rules
 from .snapping import snap
 from .structure import Section, chorus_start, find_sections, find_solos, place_star_power, section_events
 
@@ -91,11 +91,11 @@ def _with_phrases(
 __all__ = [
     "arrange",
     "climb",
+    "count_broken_rules",
     "find_sections",
     "holds",
     "least_sure",
     "make_playable",
     "measure_confidence",
-    "rule_breaks",
     "snap",
 ]

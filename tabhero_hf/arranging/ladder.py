@@ -111,16 +111,9 @@ def _raised(
 ) -> list[Note]:
     """The notes, and as many as are due with the harder difficulty's strongest, spread evenly over the song."""
     own = {note.tick for note in notes}
-    by_strength: dict[int, list[Note]] = {}
-    for note in above:
-        if note.tick not in own:
-            by_strength.setdefault(measures.strength(note.tick), []).append(note)
-    added: list[Note] = []
-    for strength in sorted(by_strength, reverse=True):
-        strongest = by_strength[strength]
-        count = min(max(due - len(notes) - len(added), 0), len(strongest))
-        added += (strongest[i] for i in np.linspace(0, len(strongest) - 1, count).round().astype(int).tolist())
-    return sorted([*notes, *(_with_fewer_lanes(note, difficulty) for note in added)], key=lambda note: note.tick)
+    free = [note for note in above if note.tick not in own]
+    added = [_with_fewer_lanes(free[i], difficulty) for i in _spread(free, due - len(notes), measures, strongest=True)]
+    return sorted([*notes, *added], key=lambda note: note.tick)
 
 
 def _thinned(notes: Sequence[Note], gap: float, tempo_map: TempoMap, measures: Measures) -> list[Note]:
@@ -139,20 +132,21 @@ def _thinned(notes: Sequence[Note], gap: float, tempo_map: TempoMap, measures: M
 
 def _reduced(notes: Sequence[Note], above: int, measures: Measures) -> list[Note]:
     """At most the allowed part of so many notes: the weakest go, spread evenly over the song."""
-    excess = len(notes) - int(REDUCED * above)
-    if excess <= 0:
-        return list(notes)
+    gone = _spread(notes, len(notes) - int(REDUCED * above), measures, strongest=False)
+    return [note for i, note in enumerate(notes) if i not in gone]
+
+
+def _spread(notes: Sequence[Note], count: int, measures: Measures, strongest: bool) -> set[int]:
+    """The indices of so many notes, strongest or weakest first, and from all over the song where that is alike."""
     by_strength: dict[int, list[int]] = {}
     for i, note in enumerate(notes):
         by_strength.setdefault(measures.strength(note.tick), []).append(i)
-    gone: set[int] = set()
-    for strength in sorted(by_strength):
-        weakest = by_strength[strength]
-        count = min(excess - len(gone), len(weakest))
-        gone.update(weakest[i] for i in np.linspace(0, len(weakest) - 1, count).round().astype(int).tolist())
-        if len(gone) >= excess:
-            break
-    return [note for i, note in enumerate(notes) if i not in gone]
+    chosen: set[int] = set()
+    for strength in sorted(by_strength, reverse=strongest):
+        alike = by_strength[strength]
+        share = min(max(count - len(chosen), 0), len(alike))
+        chosen.update(alike[i] for i in np.linspace(0, len(alike) - 1, share).round().astype(int).tolist())
+    return chosen
 
 
 def holds(tracks: Mapping[Difficulty, Track]) -> bool:

@@ -88,19 +88,24 @@ def _consistent(notes: Sequence[Note], measures: Measures) -> list[Note]:
 def _without_leaps(notes: Sequence[Note], difficulty: Difficulty, tempo_map: TempoMap) -> list[Note]:
     """The notes with single ones that are too far from the note before for their speed as near as they have to be."""
     times = tempo_map.seconds([note.tick for note in notes]).tolist()
-    slower = 1 if difficulty == Difficulty.EXPERT else 1.5
     reached = list(notes[:1])
     for note, (before, time) in zip(notes[1:], pairwise(times), strict=False):
         previous = reached[-1]
         if len(note.lanes) == len(previous.lanes) == 1 and OPEN_LANE not in (*note.lanes, *previous.lanes):
             (lane,), (last,) = note.lanes, previous.lanes
             step = lane - last
-            far = [lanes for lanes, seconds in FASTEST_LEAPS.items() if time - before < slower * seconds - 1e-9]
-            if far and abs(step) >= min(far):
-                near = last + (min(far) - 1) * (1 if step > 0 else -1)
-                note = replace(note, lanes=(near,))
+            reach = longest_leap(time - before, difficulty)
+            if abs(step) > reach:
+                note = replace(note, lanes=(last + reach * (1 if step > 0 else -1),))
         reached.append(note)
     return reached
+
+
+def longest_leap(seconds: float, difficulty: Difficulty) -> int:
+    """How many lanes apart two single notes may be that are so many seconds apart."""
+    slower = 1 if difficulty == Difficulty.EXPERT else 1.5
+    too_far = [lanes for lanes, fastest in FASTEST_LEAPS.items() if seconds < slower * fastest - 1e-9]
+    return min(too_far, default=OPEN_LANE) - 1
 
 
 def _with_kinds(notes: Sequence[Note], difficulty: Difficulty, tempo_map: TempoMap) -> list[Note]:

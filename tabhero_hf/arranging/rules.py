@@ -8,19 +8,18 @@ from itertools import pairwise
 from tabhero_hf.charts import OPEN_LANE, Difficulty, SecondsNote
 
 from .ladder import MOST_LANES, SHORTEST_GAP
-from .playability import FASTEST_LEAPS
+from .playability import longest_leap
 
 
-def rule_breaks(notes: Sequence[SecondsNote], difficulty: Difficulty) -> int:
+def count_broken_rules(notes: Sequence[SecondsNote], difficulty: Difficulty) -> int:
     """Notes with too many lanes, or too soon or too far a leap after the one before; ``notes`` ascend."""
     crowded = sum(len(lanes) > MOST_LANES[difficulty] for _, lanes, *_ in notes)
     rushed = sum(after[0] - before[0] < SHORTEST_GAP[difficulty] for before, after in pairwise(notes))
-    return crowded + rushed + sum(_leaps(before, after) for before, after in pairwise(notes))
+    return crowded + rushed + sum(_leaps(before, after, difficulty) for before, after in pairwise(notes))
 
 
-def _leaps(before: SecondsNote, after: SecondsNote) -> bool:
+def _leaps(before: SecondsNote, after: SecondsNote, difficulty: Difficulty) -> bool:
     lanes = (*before[1], *after[1])
     if len(lanes) != 2 or OPEN_LANE in lanes:
         return False
-    step = abs(lanes[1] - lanes[0])
-    return any(step >= far and after[0] - before[0] < seconds for far, seconds in FASTEST_LEAPS.items())
+    return abs(lanes[1] - lanes[0]) > longest_leap(after[0] - before[0], difficulty)

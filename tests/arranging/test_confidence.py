@@ -1,19 +1,19 @@
 import numpy as np
 import pytest
 
-from tabhero_hf.arranging import least_sure, measure_confidence, rule_breaks
+from tabhero_hf.arranging import count_broken_rules, least_sure, measure_confidence
 from tabhero_hf.charts import Difficulty, TempoMap
 from tabhero_hf.charts.measures import Measures
 
 SURE, UNSURE = 0.9, 0.3
 
 
-def song(offset: float = -0.5) -> tuple[np.ndarray, np.ndarray, Measures]:
+def song() -> tuple[np.ndarray, np.ndarray, Measures]:
     """Eight measures of eighths at 120 BPM: heard well, then badly from the fifth measure on, silent in the last."""
-    onsets = np.arange(0, 14, 0.25) + offset + 0.5
+    onsets = np.arange(0, 14, 0.25)
     probability = np.zeros(1600)
     for onset in onsets:
-        probability[round(onset * 100)] = SURE if onset < 8 + offset + 0.5 else UNSURE
+        probability[round(onset * 100)] = SURE if onset < 8 else UNSURE
     return onsets, probability, Measures(TempoMap(480, ((0, 120.0),)))
 
 
@@ -53,8 +53,8 @@ def test_the_least_sure_stretches_are_where_it_was_heard_badly():
 
 def test_rules_are_broken_by_crowds_haste_and_leaps():
     plain = [(0.0, (0,), 0, 0.0), (0.5, (4,), 0, 0.0), (1.0, (0, 1, 2), 0, 0.0)]
-    assert rule_breaks(plain, Difficulty.EXPERT) == 0
-    assert rule_breaks(plain, Difficulty.EASY) == 1
+    assert count_broken_rules(plain, Difficulty.EXPERT) == 0
+    assert count_broken_rules(plain, Difficulty.EASY) == 1
     fast = [(0.0, (0,), 0, 0.0), (0.12, (4,), 0, 0.0), (0.24, (6,), 0, 0.0)]
-    assert rule_breaks(fast, Difficulty.EXPERT) == 1
-    assert rule_breaks(fast, Difficulty.EASY) == 3
+    assert count_broken_rules(fast, Difficulty.EXPERT) == 1
+    assert count_broken_rules(fast, Difficulty.EASY) == 3
