@@ -20,15 +20,17 @@ def expected(beats: Beats, music, places: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("swing", "on", "off"),
-    [(0.5, (0, 1 / 4, 1 / 2, 3 / 4), (1 / 3, 2 / 3)), (2 / 3, (0, 1 / 3, 2 / 3), (1 / 4, 1 / 2, 3 / 4))],
+    ("swing", "on", "between", "off"),
+    [(0.5, (0, 1 / 2), (1 / 4, 3 / 4), (1 / 3, 2 / 3)), (2 / 3, (0, 1 / 3, 2 / 3), (), (1 / 4, 1 / 2, 3 / 4))],
     ids=["sixteenths", "triplets"],
 )
-def test_onsets_are_expected_on_the_grid_that_is_played(swing, on, off):
+def test_onsets_are_expected_on_the_grid_that_is_played(swing, on, between, off):
     music = make_music(lambda t: 130, swing=swing)
     beats = track_beats(music.samples, RATE)
     assert np.median(expected(beats, music, np.array(on)), axis=0).min() > 0.7
     assert np.median(expected(beats, music, np.array(off)), axis=0).max() < 0.3
+    rarer = np.median(expected(beats, music, np.array(between)), axis=0)
+    assert ((0.3 < rarer) & (rarer < 0.4)).all()
 
 
 def test_thirty_seconds_are_expected_only_where_the_beat_is_slow():
