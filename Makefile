@@ -37,7 +37,7 @@ train-smoke: setup
 		--other_audio tests/fixtures/other_song.ogg --output_dir $(SMOKE)/evaluation --model_card true
 
 # The bundled checkpoint, further trained: on made songs and the three real ones that training may use, both with
-# instrument and backing apart. Some two hours on two processors; goes on where it was stopped.
+# instrument and backing apart. One to two hours on two processors; goes on where it was stopped.
 SHIPPED := runs/shipped
 REAL := /usr/share/games/fretsonfire/data/songs
 PREPARE := $(BIN)/python scripts/prepare_dataset.py
