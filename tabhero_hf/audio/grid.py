@@ -10,8 +10,13 @@ from .beats import Beats
 from .onsets import onset_strengths
 from .tempo_curve import Pulse
 
-GRIDS = {4: (2, 4), 3: (3,)}
-"""Parts of a beat, and the harmonics of the beat that a passage in them has: sixteenths, or triplets."""
+BETWEEN_EIGHTHS = 0.35
+"""How usual an onset is on a sixteenth between two eighths, against one on an eighth: as in the Expert charts of the
+three real songs that the bundled checkpoint was trained on, in beats with notes."""
+
+GRIDS = {4: ((2, 4), (1.0, BETWEEN_EIGHTHS)), 3: ((3,), (1.0,))}
+"""Parts of a beat: sixteenths, or triplets. The harmonics of the beat that a passage in them has, and how usual onsets
+are on them, in turn."""
 
 PASSAGE_SECONDS = 8.0
 TIMING_ERROR = 0.015
@@ -19,10 +24,6 @@ TIMING_ERROR = 0.015
 
 OFF_GRID = 0.02
 """How likely an onset is between two places of the grid, where the beat is sure, against one on it."""
-
-BETWEEN_EIGHTHS = 0.35
-"""How usual an onset is on a sixteenth between two eighths, against one on an eighth: as in the Expert charts of the
-three real songs that the bundled checkpoint was trained on, in beats with notes."""
 
 FINER, SHORTEST = 0.2, 0.07
 """How likely it is halfway between them, where this is so many seconds."""
@@ -63,12 +64,12 @@ def onset_prior(
     edges = (np.floor(turns) + [[[0]], [[1]]]) * beats.tempo_map.resolution
     (length,) = np.diff(beats.tempo_map.seconds(edges), axis=0)
     agreement, prior = [], []
-    for parts, harmonics in GRIDS.items():
+    for parts, (harmonics, usual) in GRIDS.items():
         passages = Pulse(times, strengths, harmonics).agreement(of_frames, PASSAGE_SECONDS)
         agreement.append(np.interp(moments, times, passages))
         finer = np.where(length / (2 * parts) >= SHORTEST, FINER * _on_grid(turns, length, 2 * parts), 0.0)
-        usual = np.where(np.rint(turns * parts) % 2, BETWEEN_EIGHTHS, 1.0) if parts == 4 else 1.0
-        prior.append(np.maximum(usual * _on_grid(turns, length, parts), finer))
+        of_place = np.array(usual)[np.rint(turns * parts).astype(int) % len(usual)]
+        prior.append(np.maximum(of_place * _on_grid(turns, length, parts), finer))
     prior = np.where(agreement[0] >= agreement[1], *prior)
     off_grid = np.full(1, OFF_GRID)
     if beats.confidence is not None and len(beats.confidence):
