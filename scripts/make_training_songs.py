@@ -24,6 +24,9 @@ class Arguments:
         default=None, metadata={"help": "Least length of a song; from 1 to 4 minutes if not given."}
     )
     workers: int | None = field(default=None, metadata={"help": "Processes; all processors if not given."})
+    soundfont: str | None = field(
+        default=None, metadata={"help": "General MIDI soundfont (.sf2) to play some of the stems from, by FluidSynth."}
+    )
 
 
 def main():
@@ -31,7 +34,7 @@ def main():
     parser.add_argument("folder", help="Folder to write the song folders to.")
     args, folders = parser.parse_args_into_dataclasses()
     try:
-        make_library(folders.folder, args.songs, args.first_seed, args.seconds, args.workers)
+        make_library(folders.folder, args.songs, args.first_seed, args.seconds, args.workers, args.soundfont)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

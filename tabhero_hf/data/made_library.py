@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from ..audio.transcoding import write_ogg
 from ..charts import write_song
 from .made_songs import render_song
+from .soundfont import check_soundfont
 from .synthesis import SAMPLE_RATE
 
 FILES = {"lead": "guitar", "second": "song"}
@@ -28,6 +29,7 @@ def make_library(
     first_seed: int = 0,
     seconds: float | None = None,
     workers: int | None = None,
+    soundfont: str | None = None,
 ) -> None:
     """Write the songs of `count` seeds to `folder`, one folder a song.
 
@@ -37,20 +39,23 @@ def make_library(
         first_seed: their seeds are this and those that follow.
         seconds: least length of each, see :func:`~tabhero_hf.data.composition.compose_song`.
         workers: processes; all processors if not given.
+        soundfont: see :func:`~tabhero_hf.data.made_songs.render_song`.
 
     Raises:
-        ValueError: a length that no song has, or negative numbers.
+        ValueError: a length that no song has, negative numbers, or a soundfont that cannot be played from.
         OSError: a file cannot be written.
     """
     if count < 0 or first_seed < 0:
         raise ValueError(f"there are no {count} songs from seed {first_seed} on")
+    if soundfont is not None:
+        check_soundfont(soundfont)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     targets = {seed: folder / f"{seed:09d}" for seed in range(first_seed, first_seed + count)}
     missing = {seed: target for seed, target in targets.items() if not target.exists()}
     # A forked worker would inherit the locks of threads.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        tasks = [pool.submit(write_made_song, target, seed, seconds) for seed, target in missing.items()]
+        tasks = [pool.submit(write_made_song, target, seed, seconds, soundfont) for seed, target in missing.items()]
         try:
             for task in tqdm(as_completed(tasks), total=len(tasks), desc="making songs", unit="song"):
                 task.result()
@@ -59,9 +64,9 @@ def make_library(
             raise
 
 
-def write_made_song(target: Path, seed: int, seconds: float | None = None) -> None:
+def write_made_song(target: Path, seed: int, seconds: float | None = None, soundfont: str | None = None) -> None:
     """Write the song of a seed to a folder: its stems, whose sum peaks at `PEAK`, its chart and `song.ini`."""
-    song = render_song(seed, seconds)
+    song = render_song(seed, seconds, soundfont)
     mix = sum(song.stems.values())
     gain = np.float32(PEAK / np.abs(mix).max())
     with TemporaryDirectory() as building:

@@ -1,7 +1,8 @@
 """Made songs: whole songs rendered to stems, with their charts.
 
-The score comes from `composition`, the sound of each instrument from `synthetic` and `synthesis`, the chart from
-`made_charts`. A stem sounds the same whether it is rendered alone, with the others or into a mix.
+The score comes from `composition`, the sound of each instrument from `synthetic` and `synthesis` or from a
+`soundfont`, the chart from `made_charts`. A stem sounds the same whether it is rendered alone, with the others or into
+a mix.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..charts import Chart, Difficulty, Instrument, SecondsNote, TempoMap
+from . import soundfont as sf
 from . import synthesis as syn
 from .composition import STYLES, compose_song
 from .made_charts import chart_score
@@ -27,6 +29,11 @@ LEVELS = {"lead": 0.0, "bass": 0.0, "rhythm": -2.0, "keys": -5.0, "second": -5.0
 """Of each stem in the mix, in dB; songs differ by `LEVEL_SPREAD`."""
 
 LEVEL_SPREAD = 3.0
+
+PROGRAMS = {"bass": sf.BASSES, "keys": sf.KEYS, "vocals": sf.VOICES}
+
+SAMPLED = 0.6
+"""Odds that a stem is played from the soundfont, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +70,25 @@ class TrainingSong:
     featured: Instrument
 
 
-def render_song(seed: int, seconds: float | None = None) -> MadeSong:
-    """Compose, render and chart a whole song; see :func:`~tabhero_hf.data.composition.compose_song`."""
+def render_song(seed: int, seconds: float | None = None, soundfont: str | None = None) -> MadeSong:
+    """Compose, render and chart a whole song; see :func:`~tabhero_hf.data.composition.compose_song`.
+
+    Args:
+        soundfont: file of a General MIDI soundfont that some of the stems are played from; score and chart are the
+            same with it and without.
+
+    Raises:
+        ValueError: a length that no song has, or a soundfont that cannot be played from.
+    """
     score = compose_song(seed, seconds)
-    return MadeSong(dict(_mixed_stems(score)), chart_score(score), score.featured)
+    return MadeSong(dict(_mixed_stems(score, soundfont)), chart_score(score), score.featured)
 
 
-def render_training_song(seed: int, seconds: float | None = None) -> TrainingSong:
+def render_training_song(seed: int, seconds: float | None = None, soundfont: str | None = None) -> TrainingSong:
     """The same song as :func:`render_song`, as the featured instrument's part and all the rest."""
     score = compose_song(seed, seconds)
     part, backing = np.zeros((2, _samples(score)), np.float32)
-    for name, sound in _mixed_stems(score):
+    for name, sound in _mixed_stems(score, soundfont):
         target = part if name == score.featured.name.lower() else backing
         target += sound
     chart = chart_score(score)
@@ -88,14 +103,15 @@ def _samples(score: Score) -> int:
 # Mix
 
 
-def _mixed_stems(score: Score) -> Iterator[tuple[str, np.ndarray]]:
+def _mixed_stems(score: Score, soundfont: str | None) -> Iterator[tuple[str, np.ndarray]]:
     """The stems that sound, each at its level in the song and in the song's room."""
     desk = np.random.default_rng([3, score.seed])
     room, wet = int(desk.integers(syn.ROOMS)), desk.uniform(0.0, 0.3)
     gains = {name: decibels(desk, level, LEVEL_SPREAD) for name, level in LEVELS.items()}
     for i, name in enumerate(STEMS):
         rng = np.random.default_rng([4, score.seed, i])
-        sound = _render_stem(rng, score, name)
+        sampled = np.random.default_rng([5, score.seed, i]).random() < SAMPLED
+        sound = _render_stem(rng, score, name, soundfont if sampled else None)
         if sound is None:
             continue
         sound = sound * np.float32(0.1 * gains[name] / (syn.active_rms(sound) + 1e-9))
@@ -103,21 +119,29 @@ def _mixed_stems(score: Score) -> Iterator[tuple[str, np.ndarray]]:
         yield name, sound.astype(np.float32)
 
 
-def _render_stem(rng: np.random.Generator, score: Score, name: str) -> np.ndarray | None:
-    """One stem, at any level; none where it has nothing to play."""
+def _render_stem(rng: np.random.Generator, score: Score, name: str, soundfont: str | None) -> np.ndarray | None:
+    """One stem, at any level, from the soundfont if given; none where it has nothing to play."""
     samples = _samples(score)
     if name == "drums":
-        return _render_drums(rng, score, samples) if score.drums else None
+        return _render_drums(rng, score, samples, soundfont) if score.drums else None
     part = score.parts[name]
     if not any(placed.riff.phrases[placed.phrase] for placed in part):
         return None
     if name in GUITARS:
-        return _render_guitar(rng, score, name, samples)
-    render = {"bass": render_bass, "keys": render_keys, "vocals": _render_vocals}[name]
-    return render(rng, perform(rng, part, score.tempo_map), samples)
+        return _render_guitar(rng, score, name, samples, soundfont)
+    notes = perform(rng, part, score.tempo_map)
+    if soundfont is None:
+        render = {"bass": render_bass, "keys": render_keys, "vocals": _render_vocals}[name]
+        return render(rng, notes, samples)
+    sound = sf.play(soundfont, rng, notes, PROGRAMS[name], samples)
+    return (
+        render_bass(rng, notes, samples, sound) if name == "bass" else syn.equalise(sound, syn.random_curve(rng, 2.5))
+    )
 
 
-def _render_guitar(rng: np.random.Generator, score: Score, name: str, samples: int) -> np.ndarray:
+def _render_guitar(
+    rng: np.random.Generator, score: Score, name: str, samples: int, soundfont: str | None
+) -> np.ndarray:
     """A guitar, distorted and mostly double-tracked, but for the sections that are played clean."""
     drive = float(np.exp(rng.uniform(*np.log(STYLES[score.style].drive))))
     clean_sections = [range(section.tick, section.end) for section in score.sections if section.clean]
@@ -133,14 +157,16 @@ def _render_guitar(rng: np.random.Generator, score: Score, name: str, samples: i
                 start = max(0.0, notes[0].time - 0.1)
                 length = min(samples, int((notes[-1].time + notes[-1].length + 1.0 - start) * syn.SAMPLE_RATE))
                 moved = [replace(note, time=note.time - start) for note in notes]
-                syn.add_at(sound, render_guitar(rng, moved, length, gain, double=0.0), start, level)
+                strings = sf.play_guitar(soundfont, rng, moved, length) if soundfont else None
+                syn.add_at(sound, render_guitar(rng, moved, length, gain, 0.0, strings), start, level)
     return sound
 
 
-def _render_drums(rng: np.random.Generator, score: Score, samples: int) -> np.ndarray:
+def _render_drums(rng: np.random.Generator, score: Score, samples: int, soundfont: str | None) -> np.ndarray:
     times = score.tempo_map.seconds([tick for tick, _, _ in score.drums]) + human(rng, len(score.drums))
     hits = [(time, name, velocity) for time, (_, name, velocity) in zip(times.tolist(), score.drums)]
-    return strike(rng, draw_kit(rng), hits, samples)
+    kit = sf.draw_kit(soundfont, rng) if soundfont else draw_kit(rng)
+    return strike(rng, kit, hits, samples)
 
 
 def _render_vocals(rng: np.random.Generator, notes: list[Note], samples: int) -> np.ndarray:

@@ -471,14 +471,20 @@ def render_part(rng: np.random.Generator, part: list[Note], instrument: int, sam
 
 
 def render_guitar(
-    rng: np.random.Generator, part: list[Note], samples: int, drive: float | None = None, double: float = 0.65
+    rng: np.random.Generator,
+    part: list[Note],
+    samples: int,
+    drive: float | None = None,
+    double: float = 0.65,
+    strings: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Strings into an amplifier of the given or a drawn `drive`, double-tracked with odds `double`."""
+    """Given or modelled strings into an amplifier of a given or drawn `drive`, double-tracked with odds `double`."""
     string = syn.guitar_string(rng)
     if drive is None:
         loud = rng.random() >= 0.5
         drive = rng.uniform(20.0, 250.0) if loud else float(np.exp(rng.uniform(np.log(1.0), np.log(300.0))))
-    di = strum(rng, part, samples, string, syn.palm_muted(string, rng), scrape=rng.uniform(0.15, 0.9))
+    muted, scrape = syn.palm_muted(string, rng), rng.uniform(0.15, 0.9)
+    di = strum(rng, part, samples, string, muted, scrape) if strings is None else strings
     di += 10.0 ** rng.uniform(-3.5, -2.3) * rng.normal(0.0, 1.0, samples).astype(np.float32) / np.sqrt(drive)
     amplifier = syn.guitar_amplifier(rng, drive)
     sound = syn.amplify(di, amplifier)
@@ -491,10 +497,13 @@ def render_guitar(
     return sound
 
 
-def render_bass(rng: np.random.Generator, part: list[Note], samples: int) -> np.ndarray:
-    """A bass guitar with anything from no to strong drive."""
+def render_bass(
+    rng: np.random.Generator, part: list[Note], samples: int, strings: np.ndarray | None = None
+) -> np.ndarray:
+    """A bass guitar, of given or modelled strings, with anything from no to strong drive."""
     string = syn.bass_string(rng)
-    di = strum(rng, part, samples, string, syn.palm_muted(string, rng), scrape=rng.uniform(0.0, 0.3))
+    muted, scrape = syn.palm_muted(string, rng), rng.uniform(0.0, 0.3)
+    di = strum(rng, part, samples, string, muted, scrape) if strings is None else strings
     di /= syn.active_rms(di) + 1e-9
     grit = np.tanh(di * rng.uniform(0.5, 8.0))
     return syn.equalise(
