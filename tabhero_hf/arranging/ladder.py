@@ -49,13 +49,18 @@ def climb(tracks: Mapping[Difficulty, Track], tempo_map: TempoMap) -> dict[Diffi
     harder = Difficulty.EXPERT
     for difficulty in sorted(tracks, reverse=True):
         notes = [_with_fewer_lanes(note, difficulty) for note in tracks[difficulty].notes]
-        if above is not None:
+        gap = SHORTEST_GAP[difficulty]
+        if above is None:
+            notes = _thinned(notes, gap, tempo_map, measures)
+        else:
             notes = _on_onsets(notes, above, tempo_map)
             notes = _filled(notes, above, difficulty, measures)
-            part = RAISED ** (harder - difficulty)  # a difficulty that was not asked for is between them all the same
-            notes = _raised(notes, above, int(part * len(above)), difficulty, measures)
-        notes = _thinned(notes, SHORTEST_GAP[difficulty], tempo_map, measures)
-        if above is not None:
+            # A difficulty that was not asked for is between them all the same.
+            due = int(RAISED ** (harder - difficulty) * len(above))
+            # First the strongest, which drive out what is weaker and too close; then what still fits between.
+            notes = _raised(notes, above, due, difficulty, 0.0, tempo_map, measures)
+            notes = _thinned(notes, gap, tempo_map, measures)
+            notes = _raised(notes, above, due, difficulty, gap, tempo_map, measures)
             notes = _reduced(notes, len(above), measures)
         climbed[difficulty] = replace(tracks[difficulty], notes=tuple(notes))
         above, harder = notes, difficulty
@@ -106,47 +111,70 @@ def _filled(notes: Sequence[Note], above: Sequence[Note], difficulty: Difficulty
     return sorted([*notes, *added], key=lambda note: note.tick)
 
 
-def _raised(
-    notes: Sequence[Note], above: Sequence[Note], due: int, difficulty: Difficulty, measures: Measures
-) -> list[Note]:
-    """The notes, and as many as are due with the harder difficulty's strongest, spread evenly over the song."""
-    own = {note.tick for note in notes}
-    free = [note for note in above if note.tick not in own]
-    added = [_with_fewer_lanes(free[i], difficulty) for i in _spread(free, due - len(notes), measures, strongest=True)]
-    return sorted([*notes, *added], key=lambda note: note.tick)
-
-
 def _thinned(notes: Sequence[Note], gap: float, tempo_map: TempoMap, measures: Measures) -> list[Note]:
     """The notes without those closer than the gap in seconds to a stronger one, or to an earlier one as strong."""
-    times = tempo_map.seconds([note.tick for note in notes]).tolist()
-    kept: list[float] = []
-    chosen: list[int] = []
-    for i in sorted(range(len(notes)), key=lambda i: (-measures.strength(notes[i].tick), i)):
-        at = bisect_left(kept, times[i])
-        near = kept[max(at - 1, 0) : at + 1]
-        if all(abs(times[i] - other) >= gap - 1e-9 for other in near):
-            kept.insert(at, times[i])
-            chosen.append(i)
-    return [notes[i] for i in sorted(chosen)]
+    kept: list[Note] = []
+    for alike in _by_strength(notes, measures)[::-1]:
+        kept = _merged(kept, _fitting(alike, kept, gap, tempo_map))
+    return kept
+
+
+def _raised(
+    notes: Sequence[Note],
+    above: Sequence[Note],
+    due: int,
+    difficulty: Difficulty,
+    gap: float,
+    tempo_map: TempoMap,
+    measures: Measures,
+) -> list[Note]:
+    """The notes, and as many as are due with the harder difficulty's strongest that fit, from all over the song."""
+    raised = list(notes)
+    own = {note.tick for note in notes}
+    for alike in _by_strength([note for note in above if note.tick not in own], measures)[::-1]:
+        fitting = _fitting(alike, raised, gap, tempo_map)
+        added = _spread(fitting, due - len(raised))
+        raised = _merged(raised, [_with_fewer_lanes(note, difficulty) for note in added])
+    return raised
 
 
 def _reduced(notes: Sequence[Note], above: int, measures: Measures) -> list[Note]:
-    """At most the allowed part of so many notes: the weakest go, spread evenly over the song."""
-    gone = _spread(notes, len(notes) - int(REDUCED * above), measures, strongest=False)
-    return [note for i, note in enumerate(notes) if i not in gone]
+    """At most the allowed part of so many notes: the weakest go, from all over the song."""
+    kept = list(notes)
+    for alike in _by_strength(notes, measures):
+        gone = {note.tick for note in _spread(alike, len(kept) - int(REDUCED * above))}
+        kept = [note for note in kept if note.tick not in gone]
+    return kept
 
 
-def _spread(notes: Sequence[Note], count: int, measures: Measures, strongest: bool) -> set[int]:
-    """The indices of so many notes, strongest or weakest first, and from all over the song where that is alike."""
-    by_strength: dict[int, list[int]] = {}
-    for i, note in enumerate(notes):
-        by_strength.setdefault(measures.strength(note.tick), []).append(i)
-    chosen: set[int] = set()
-    for strength in sorted(by_strength, reverse=strongest):
-        alike = by_strength[strength]
-        share = min(max(count - len(chosen), 0), len(alike))
-        chosen.update(alike[i] for i in np.linspace(0, len(alike) - 1, share).round().astype(int).tolist())
-    return chosen
+def _by_strength(notes: Sequence[Note], measures: Measures) -> list[list[Note]]:
+    """The notes by the strength of their places, the weakest first."""
+    alike: dict[int, list[Note]] = {}
+    for note in notes:
+        alike.setdefault(measures.strength(note.tick), []).append(note)
+    return [alike[strength] for strength in sorted(alike)]
+
+
+def _fitting(notes: Sequence[Note], kept: Sequence[Note], gap: float, tempo_map: TempoMap) -> list[Note]:
+    """Those of the notes that are a gap in seconds or more from all that are kept, and from the one before them."""
+    taken = tempo_map.seconds([note.tick for note in kept]).tolist()
+    fitting = []
+    for note, time in zip(notes, tempo_map.seconds([note.tick for note in notes]).tolist(), strict=True):
+        at = bisect_left(taken, time)
+        if all(abs(time - other) >= gap - 1e-9 for other in taken[max(at - 1, 0) : at + 1]):
+            taken.insert(at, time)
+            fitting.append(note)
+    return fitting
+
+
+def _merged(notes: Sequence[Note], others: Sequence[Note]) -> list[Note]:
+    return sorted([*notes, *others], key=lambda note: note.tick)
+
+
+def _spread(notes: Sequence[Note], count: int) -> list[Note]:
+    """So many of the notes, all at most, from all over the song."""
+    count = min(max(count, 0), len(notes))
+    return [notes[i] for i in np.linspace(0, len(notes) - 1, count).round().astype(int).tolist()]
 
 
 def holds(tracks: Mapping[Difficulty, Track]) -> bool:

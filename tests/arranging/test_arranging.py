@@ -97,6 +97,14 @@ def test_an_easier_difficulty_is_not_left_far_behind():
     assert len(hard) == len(played[HARD]) and abs(len(medium) - len(played[MEDIUM])) < 2  # Hard or no Hard
 
 
+def test_what_gaps_leave_room_for_is_filled_up():
+    expert = track(*(Note(480 * beat + after, (beat % 5,)) for beat in range(64) for after in (0, 120)))
+    medium = track(*(Note(480 * beat + 120, (0,)) for beat in range(0, 64, 2)), difficulty=MEDIUM)
+    played = [note.tick for note in climb({MEDIUM: medium, EXPERT: expert}, MAP)[MEDIUM].notes]
+    # Of each beat's two onsets, 125 ms apart, one: more than half are due, and 160 ms allow no more.
+    assert [tick // 480 for tick in played] == list(range(64))
+
+
 def test_one_riff_has_one_set_of_frets():
     riff = [(0, 2), (1, 0), (2, 1), (3, 3), (4, 1)]
     notes = [Note(1920 * bar + 240 * step, (lane,)) for bar in range(8) for step, lane in riff]
