@@ -28,7 +28,7 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_tabhero import TabHeroConfig
-from .decoding_tabhero import decode_windows
+from .decoding_tabhero import TabHeroGenerateWindowsOutput, decode_windows
 from .generation_tabhero import TabHeroGenerationMixin, has_note_vocabulary, token_time_bins
 from .tokenization_tabhero import LANE_SETS, NUM_LANES
 
@@ -1079,7 +1079,8 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         batch_size: int | None = None,
         monitor_progress: Callable[[int, int], None] | None = None,
         onset_prior: torch.FloatTensor | None = None,
-    ) -> torch.LongTensor:
+        return_dict_in_generate: bool = False,
+    ) -> torch.LongTensor | TabHeroGenerateWindowsOutput:
         r"""
         Greedy decoding of a whole song at once: the ids that `generate()` writes for each chart of each window alone,
         many times as fast.
@@ -1103,6 +1104,8 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             onset_prior (`torch.FloatTensor` of shape `(windows, bins)`, *optional*):
                 How likely an onset is in each 10 ms of each window, see [`TabHeroOnsetPriorLogitsProcessor`], which
                 does for `generate()` what this does here.
+            return_dict_in_generate (`bool`, defaults to `False`):
+                Whether to return what the encoder's onset head says as well, as [`TabHeroGenerateWindowsOutput`].
 
         Returns:
             `torch.LongTensor` of shape `(charts, windows, length)`: token ids with `<BOS>` and `<EOS>`, then padding.
@@ -1128,7 +1131,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         training = self.training
         self.eval()
         try:
-            return decode_windows(
+            written = decode_windows(
                 self,
                 input_features,
                 attention_mask,
@@ -1142,6 +1145,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             )
         finally:
             self.train(training)
+        return written if return_dict_in_generate else written.sequences
 
     @torch.no_grad()
     def onset_probabilities(

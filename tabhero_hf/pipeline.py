@@ -165,17 +165,8 @@ class AudioToChartPipeline(Pipeline):
         instruments, difficulties = torch.tensor(inputs["asked"], device=self.device).T
         prior = inputs["onset_prior"]
         audio = {name: inputs[name] for name in ("input_features", "attention_mask")}
-        hardest = dict(sorted(inputs["asked"]))
-        probabilities = self.model.onset_probabilities(
-            **audio, difficulty_ids=torch.tensor([*hardest.values()]), instrument_ids=torch.tensor([*hardest])
-        )
-        if probabilities is not None:
-            inputs = {
-                **inputs,
-                "onset_probabilities": dict(zip(hardest.items(), probabilities.cpu().numpy(), strict=True)),
-            }
         if self.model.decodes_greedily(**generate_kwargs):
-            sequences = self.model.generate_windows(
+            written = self.model.generate_windows(
                 **audio,
                 difficulty_ids=difficulties,
                 instrument_ids=instruments,
@@ -183,8 +174,10 @@ class AudioToChartPipeline(Pipeline):
                 batch_size=window_batch_size,
                 monitor_progress=monitor_progress,
                 onset_prior=prior,
+                return_dict_in_generate=True,
             )
-            return {**inputs, "sequences": sequences.flatten(0, 1).tolist()}
+            heard = _of_hardest(inputs["asked"], written.onset_probabilities)
+            return {**inputs, "sequences": written.sequences.flatten(0, 1).tolist(), "onset_probabilities": heard}
 
         num_windows, sequences = len(inputs["input_features"]), []
         num_candidates = generate_kwargs.get("num_return_sequences") or 1
@@ -202,7 +195,11 @@ class AudioToChartPipeline(Pipeline):
             sequences += self._best(written, difficulties[charts], num_candidates).tolist()
             if monitor_progress is not None:
                 monitor_progress(len(sequences), len(rows))
-        return {**inputs, "sequences": sequences}
+        probabilities = self.model.onset_probabilities(
+            **audio, difficulty_ids=difficulties, instrument_ids=instruments
+        )
+        heard = _of_hardest(inputs["asked"], probabilities)
+        return {**inputs, "sequences": sequences, "onset_probabilities": heard}
 
     def _best(self, written, difficulties: torch.LongTensor, num_candidates: int) -> torch.LongTensor:
         """Of each row's candidates the likeliest, where a note that breaks a rule costs as if one token were e^-4."""
@@ -247,6 +244,14 @@ class AudioToChartPipeline(Pipeline):
                 onsets, _of_song(windows, starts, seconds), measures, beats.offset
             )
         return {"notes": names, "chart": chart, "confidence": beats.confidence, "measure_confidence": sure}
+
+
+def _of_hardest(asked: list, probabilities: torch.Tensor | None) -> dict:
+    """Of the probabilities `(charts, windows, bins)` those of the hardest chart of each instrument, by both."""
+    if probabilities is None:
+        return {}
+    hardest = dict(sorted(asked))
+    return {key: probabilities[asked.index(key)].cpu().numpy() for key in hardest.items()}
 
 
 def _of_song(windows: np.ndarray, starts: list[float], seconds: float, bin_seconds: float = 0.01) -> np.ndarray:

@@ -97,6 +97,18 @@ def test_the_batch_limit_does_not_change_what_is_written(model, batch_size):
     assert torch.equal(ids, expected)
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 7])
+def test_what_the_onset_head_says_is_given_as_well(model, batch_size):
+    inputs = song()
+    written = model.generate_windows(
+        **inputs, **CHARTS, max_new_tokens=8, batch_size=batch_size, return_dict_in_generate=True
+    )
+    assert torch.equal(written.sequences, model.generate_windows(**inputs, **CHARTS, max_new_tokens=8))
+    expected = model.onset_probabilities(**inputs, **CHARTS)
+    assert written.onset_probabilities.std() > 1e-4
+    torch.testing.assert_close(written.onset_probabilities, expected, rtol=0, atol=1e-5)
+
+
 def test_without_a_mask_all_frames_are_audio(model):
     inputs = song(torch.tensor([FRAMES, FRAMES]))
     expected = model.generate_windows(**inputs, **CHARTS, max_new_tokens=60)
