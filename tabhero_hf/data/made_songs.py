@@ -105,6 +105,8 @@ def _samples(score: Score) -> int:
 
 def _mixed_stems(score: Score, soundfont: str | None) -> Iterator[tuple[str, np.ndarray]]:
     """The stems that sound, each at its level in the song and in the song's room."""
+    if soundfont is not None:
+        sf.check_soundfont(soundfont)
     desk = np.random.default_rng([3, score.seed])
     room, wet = int(desk.integers(syn.ROOMS)), desk.uniform(0.0, 0.3)
     gains = {name: decibels(desk, level, LEVEL_SPREAD) for name, level in LEVELS.items()}

@@ -70,6 +70,8 @@ def test_what_is_missing_is_said_before_anything_is_written(tmp_path, monkeypatc
     with pytest.raises(ValueError, match="no program fluidsynth"):
         make_library(tmp_path / "songs", 1, soundfont=str(tmp_path / "some.sf2"))
     assert not (tmp_path / "songs").exists()
+    with pytest.raises(ValueError, match="no program fluidsynth"):
+        render_training_song(SEEDS[Instrument.LEAD], 8.0, str(tmp_path / "some.sf2"))
 
 
 def test_what_is_no_soundfont_is_named(soundfont, tmp_path):
