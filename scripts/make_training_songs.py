@@ -4,6 +4,7 @@ Make songs to train on: song folders with stems and charts, for `scripts/prepare
 
     python scripts/make_training_songs.py songs/ --songs 500
     python scripts/make_training_songs.py songs/ --songs 500 --first_seed 500     # as many others
+    python scripts/make_training_songs.py played/ --songs 100 --midi pieces/       # what others wrote, played anew
 
 The same seed makes the same song. A run that was stopped goes on with the songs that are not there.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from transformers import HfArgumentParser
 
 from tabhero_hf.data.made_library import make_library
+from tabhero_hf.data.midi_scores import midi_pieces, midi_score
 
 
 @dataclass
@@ -27,6 +29,28 @@ class Arguments:
     soundfont: str | None = field(
         default=None, metadata={"help": "General MIDI soundfont (.sf2) to play some of the stems from, by FluidSynth."}
     )
+    midi: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "MIDI files, folders of them, or Doom archives (.wad) to be played in turn, each time in another "
+            "tempo, key and sound, instead of composed songs. Those that cannot be played are named and left out."
+        },
+    )
+
+
+def playable(pieces: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """Those of which a score can be made."""
+    kept = []
+    for title, data in pieces:
+        try:
+            midi_score(data, title, seed=0)
+        except ValueError as error:
+            print(f"left out: {error}", file=sys.stderr)
+        else:
+            kept.append((title, data))
+    if not kept:
+        raise ValueError("none of these pieces can be played")
+    return kept
 
 
 def main():
@@ -34,7 +58,8 @@ def main():
     parser.add_argument("folder", help="Folder to write the song folders to.")
     args, folders = parser.parse_args_into_dataclasses()
     try:
-        make_library(folders.folder, args.songs, args.first_seed, args.seconds, args.workers, args.soundfont)
+        pieces = playable(midi_pieces(args.midi)) if args.midi else ()
+        make_library(folders.folder, args.songs, args.first_seed, args.seconds, args.workers, args.soundfont, pieces)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

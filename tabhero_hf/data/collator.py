@@ -139,12 +139,15 @@ class TabHeroCollator:
     Pads windows to a batch for [`TabHeroForConditionalGeneration`].
 
     A window is a dictionary with `input_features` `(frames, bands)`, `labels` (token ids without `<BOS>`) and the
-    integers `difficulty_ids` and `instrument_ids`; all else but `seed` is passed over. The batch holds what the
-    model's `forward` takes: tensors of those names, features float32 padded with 0 and labels padded with -100, and,
-    where windows are not all of one length, `attention_mask` `(batch, frames)`, 1 for frames and 0 for padding.
+    integers `difficulty_ids` and `instrument_ids`; all else but `learn_frets` and `seed` is passed over. The batch
+    holds what the model's `forward` takes: tensors of those names, features float32 padded with 0 and labels padded
+    with -100, and, where windows are not all of one length, `attention_mask` `(batch, frames)`, 1 for frames and 0 for
+    padding.
 
     Augmentation of a window is drawn by its `seed`, if it has one, as those of [`ChartWindows`] have: the same in any
     process and any batch, and another one in each epoch. For others it is drawn afresh in each process.
+
+    Where a window's `learn_frets` is false, the decoder sees its frets, but the labels have -100 for them.
 
     Args:
         augment: Applied to each window's features in order. For training only: evaluation needs a collator without.
@@ -177,7 +180,11 @@ class TabHeroCollator:
             features[row, : len(window_features)] = window_features
             attention_mask[row, : len(window_features)] = 1
             labels[row, : len(window["labels"])] = window["labels"]
-        batch = {"decoder_input_ids": self._corrupted(labels, rngs[0])} if self.fret_corruption else {}
+        unlearned = np.array([not window.get("learn_frets", True) for window in windows])
+        batch = {}
+        if self.fret_corruption or unlearned.any():
+            batch["decoder_input_ids"] = self._decoder_inputs(labels, rngs[0])
+        labels[unlearned[:, None] & _is_fret(labels)] = -100
         if not attention_mask.all():  # without a mask, attention is faster
             batch["attention_mask"] = torch.from_numpy(attention_mask)
         return {
@@ -196,12 +203,16 @@ class TabHeroCollator:
             self._rng = np.random.default_rng((self.seed, worker.seed))
         return [np.random.default_rng(window["seed"]) if "seed" in window else self._rng for window in windows]
 
-    def _corrupted(self, labels: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+    def _decoder_inputs(self, labels: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
         """Decoder inputs for the labels, some of their `FRET` tokens replaced."""
         inputs = np.where(labels == -100, LAYOUT.pad_token_id, labels)
         inputs = np.concatenate([np.full_like(inputs[:, :1], LAYOUT.bos_token_id), inputs[:, :-1]], axis=1)
-        frets = np.flatnonzero((inputs >= LAYOUT.fret.start) & (inputs < LAYOUT.fret.stop))
+        frets = np.flatnonzero(_is_fret(inputs))
         if len(frets):
             replaced = frets[rng.random(len(frets)) < self.fret_corruption]
             inputs.flat[replaced] = inputs.flat[rng.choice(frets, len(replaced))]
         return torch.from_numpy(inputs)
+
+
+def _is_fret(tokens: np.ndarray) -> np.ndarray:
+    return (tokens >= LAYOUT.fret.start) & (tokens < LAYOUT.fret.stop)

@@ -325,7 +325,7 @@ class _Composer:
         """Under the guitars: note for note, or their roots in longer or even notes."""
         guitar = self.theme("rhythm", section) or self.theme("lead", section)
         if guitar is None:
-            return self.riff(section, "melody", self.pitches(self.low - 12, self.low + 7), self.low - 12)
+            return self.riff(section, "melody", self.pitches(self.low - 12, self.low + 7))
         lowest = self.low - 12
         under = Riff(
             tuple(
@@ -333,12 +333,11 @@ class _Composer:
                 for phrase in guitar.phrases
             ),
             guitar.length,
-            lowest,
         )
         if self.bass_line == "unison" and not section.clean:
             return under
         every = max(1, section.meter.per_beat // (1 if self.bass_line == "roots" else 2))
-        return Riff(tuple(pulse(phrase, every, section) for phrase in under.phrases), under.length, lowest)
+        return Riff(tuple(pulse(phrase, every, section) for phrase in under.phrases), under.length)
 
     def write_keys(self, section: Section) -> Riff | None:
         """Held chords, or more where the song is about the keys."""
@@ -348,17 +347,15 @@ class _Composer:
             name = pick(self.rng, {"melody": 3, "arpeggio": 3, "chords": 2, "run": 1, "octaves": 1})
         else:
             name = pick(self.rng, {"chords": 3, "arpeggio": 1, "melody": 1})
-        return self.riff(section, name, self.pitches(52, 84), lowest=52)
+        return self.riff(section, name, self.pitches(52, 84))
 
     def write_vocals(self, section: Section) -> Riff | None:
         """A sung line."""
         if not self.has_vocals or section.kind not in ("verse", "prechorus", "chorus", "bridge"):
             return None
-        return self.riff(section, "melody", self.pitches(52, 72), lowest=52, rate="chords")
+        return self.riff(section, "melody", self.pitches(52, 72), rate="chords")
 
-    def riff(
-        self, section: Section, name: str, pitches: np.ndarray, lowest: int | None = None, rate: str | None = None
-    ) -> Riff:
+    def riff(self, section: Section, name: str, pitches: np.ndarray, rate: str | None = None) -> Riff:
         """A phrase of one or two bars and, to end every fourth or second time, the same with another ending."""
         rng = self.rng
         bars = 1 if section.bars % 2 or section.meter.bar * section.meter.step > 1.8 else int(rng.choice([1, 2]))
@@ -370,7 +367,7 @@ class _Composer:
         ending = [note for note in self.phrase(meter, steps, name, pitches, rate) if note.time >= cut]
         kept = [replace(n, length=min(n.length, cut - n.time)) for n in first if n.time < cut]
         phrases = (self.finish(first, section), self.finish([*kept, *ending], section))
-        return Riff(phrases, steps * section.step, self.low if lowest is None else lowest)
+        return Riff(phrases, steps * section.step)
 
     def harmony(self, riff: Riff) -> Riff:
         """The riff a third higher, or a fourth where the scale has no third."""
@@ -392,7 +389,7 @@ class _Composer:
             if rng.random() < 0.3:
                 notes = [note for note in notes if note.time < (bars - 0.5) * section.meter.bar]
             phrases.append(self.finish([replace(note, muted=False) for note in notes], section))
-        return Riff(tuple(phrases), bars * section.bar, self.low)
+        return Riff(tuple(phrases), bars * section.bar)
 
     def phrase(self, meter: Meter, steps: int, name: str, pitches: np.ndarray, rate: str | None) -> list[Note]:
         """Notes of a phrase in grid steps."""

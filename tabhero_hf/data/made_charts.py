@@ -53,7 +53,7 @@ def chart_score(score: Score) -> Chart:
         if any(placed.riff.phrases[placed.phrase] for placed in part):
             tracks |= chart_part(part, instrument, score)
     metadata = {
-        "name": f"Made song {score.seed}",
+        "name": score.title or f"Made song {score.seed}",
         "artist": "Made music",
         "album": "Songs to train on",
         "genre": score.style,
@@ -99,21 +99,21 @@ def riff_lanes(riff: Riff) -> tuple[tuple[tuple[int, ...], ...], ...]:
     """The lanes of each note of each phrase on Expert."""
     together = [note for phrase in riff.phrases for note in phrase]
     if len({note.root for note in together}) <= MANY_PITCHES:
-        lane_of = pitch_lanes(together, riff.lowest)
+        lane_of = pitch_lanes(together)
         maps = [lane_of] * len(riff.phrases)
     else:
-        maps = [pitch_lanes(phrase, riff.lowest) for phrase in riff.phrases]
+        maps = [pitch_lanes(phrase) for phrase in riff.phrases]
     return tuple(
         tuple(chord_lanes(note, lane_of[note.root]) for note in phrase) for phrase, lane_of in zip(riff.phrases, maps)
     )
 
 
-def pitch_lanes(notes: Sequence[Note], lowest: int) -> dict[int, int]:
+def pitch_lanes(notes: Sequence[Note]) -> dict[int, int]:
     """The lane of each pitch of a phrase, rising with it.
 
     Of all rising assignments it is the one with the fewest neighbouring notes of different pitch on one lane; then the
     one whose steps are nearest to the intervals, one lane for up to a minor third and two for up to a fifth; then the
-    one that begins on green for low pitches, on red an octave above `lowest`.
+    one that begins nearest to green, however high the phrase is: humans use the whole neck for each.
     """
     if not notes:
         return {}
@@ -127,7 +127,7 @@ def pitch_lanes(notes: Sequence[Note], lowest: int) -> dict[int, int]:
     cost = 10.0 * ((candidates[:, pairs[0]] == candidates[:, pairs[1]]) & (pairs[0] != pairs[1])) @ counts
     steps = np.searchsorted((3, 7), np.diff(pitches)) + 1
     cost += 0.5 * np.square(np.diff(candidates, axis=1) - steps).sum(axis=1)
-    cost += np.square(candidates[:, 0] - min(2, (pitches[0] - lowest) // 12))
+    cost += np.square(candidates[:, 0])
     return dict(zip(pitches.tolist(), candidates[np.argmin(cost)].tolist()))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +15,10 @@ from tqdm.auto import tqdm
 
 from ..audio.transcoding import write_ogg
 from ..charts import write_song
-from .made_songs import render_song
+from .composition import compose_song
+from .made_songs import render_score
+from .midi_scores import midi_score
+from .score import Score
 from .soundfont import check_soundfont
 from .synthesis import SAMPLE_RATE
 
@@ -30,6 +35,7 @@ def make_library(
     seconds: float | None = None,
     workers: int | None = None,
     soundfont: str | None = None,
+    pieces: Sequence[tuple[str, bytes]] = (),
 ) -> None:
     """Write the songs of `count` seeds to `folder`, one folder a song.
 
@@ -39,10 +45,13 @@ def make_library(
         first_seed: their seeds are this and those that follow.
         seconds: least length of each, see :func:`~tabhero_hf.data.composition.compose_song`.
         workers: processes; all processors if not given.
-        soundfont: see :func:`~tabhero_hf.data.made_songs.render_song`.
+        soundfont: see :func:`~tabhero_hf.data.made_songs.render_score`.
+        pieces: title and bytes of MIDI files, as :func:`~tabhero_hf.data.midi_scores.midi_pieces` finds them, to be
+            played in turn by the seeds instead of composed songs.
 
     Raises:
-        ValueError: a length that no song has, negative numbers, or a soundfont that cannot be played from.
+        ValueError: a length that no song has, negative numbers, a piece that cannot be played, or a soundfont that
+            cannot be played from.
         OSError: a file cannot be written.
     """
     if count < 0 or first_seed < 0:
@@ -55,7 +64,13 @@ def make_library(
     missing = {seed: target for seed, target in targets.items() if not target.exists()}
     # A forked worker would inherit the locks of threads.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        tasks = [pool.submit(write_made_song, target, seed, seconds, soundfont) for seed, target in missing.items()]
+        tasks = []
+        for seed, target in missing.items():
+            write = partial(compose_song, seed, seconds)
+            if pieces:
+                title, data = pieces[seed % len(pieces)]
+                write = partial(midi_score, data, title, seed)
+            tasks.append(pool.submit(write_made_song, target, write, soundfont))
         try:
             for task in tqdm(as_completed(tasks), total=len(tasks), desc="making songs", unit="song"):
                 task.result()
@@ -64,9 +79,9 @@ def make_library(
             raise
 
 
-def write_made_song(target: Path, seed: int, seconds: float | None = None, soundfont: str | None = None) -> None:
-    """Write the song of a seed to a folder: its stems, whose sum peaks at `PEAK`, its chart and `song.ini`."""
-    song = render_song(seed, seconds, soundfont)
+def write_made_song(target: Path, write: Callable[[], Score], soundfont: str | None = None) -> None:
+    """Write a song to a folder: its stems, whose sum peaks at `PEAK`, its chart and `song.ini`."""
+    song = render_score(write(), soundfont)
     mix = sum(song.stems.values())
     gain = np.float32(PEAK / np.abs(mix).max())
     with TemporaryDirectory() as building:

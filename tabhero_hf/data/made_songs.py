@@ -73,14 +73,22 @@ class TrainingSong:
 def render_song(seed: int, seconds: float | None = None, soundfont: str | None = None) -> MadeSong:
     """Compose, render and chart a whole song; see :func:`~tabhero_hf.data.composition.compose_song`.
 
+    Raises:
+        ValueError: a length that no song has, or as :func:`render_score`.
+    """
+    return render_score(compose_song(seed, seconds), soundfont)
+
+
+def render_score(score: Score, soundfont: str | None = None) -> MadeSong:
+    """Render and chart a song.
+
     Args:
-        soundfont: file of a General MIDI soundfont that some of the stems are played from; score and chart are the
-            same with it and without.
+        soundfont: file of a General MIDI soundfont that some of the stems are played from; the chart is the same with
+            it and without.
 
     Raises:
-        ValueError: a length that no song has, or a soundfont that cannot be played from.
+        ValueError: a soundfont that cannot be played from.
     """
-    score = compose_song(seed, seconds)
     return MadeSong(dict(_mixed_stems(score, soundfont)), chart_score(score), score.featured)
 
 

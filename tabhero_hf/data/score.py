@@ -23,12 +23,10 @@ class Riff:
     Args:
         phrases: the notes of each, in ticks from its start.
         length: ticks of a phrase.
-        lowest: the lowest pitch of the instrument.
     """
 
     phrases: tuple[tuple[Note, ...], ...]
     length: int
-    lowest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +92,7 @@ class Score:
         sections: ascending in tick, without gaps, the first one a bar or more before the band begins.
         parts: what each of `PARTS` plays, ascending in tick.
         drums: (tick, drum, velocity).
+        title: what it is called, where somebody else wrote it.
     """
 
     seed: int
@@ -103,6 +102,7 @@ class Score:
     sections: tuple[Section, ...]
     parts: dict[str, tuple[Placed, ...]]
     drums: tuple[tuple[int, str, float], ...]
+    title: str = ""
 
     @property
     def end(self) -> int:

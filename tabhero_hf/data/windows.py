@@ -50,6 +50,7 @@ class ChartWindows(torch.utils.data.Dataset):
     - `difficulty_ids`, `instrument_ids`, `genre`: integers,
     - `song_id`: whose window it is,
     - `window_start`: seconds in the song at which it starts,
+    - `learn_frets`: as the argument,
     - `seed`: of what is drawn for this reading, augmentation for one, by the data set's `seed`, the epoch (see
       [`~ChartWindows.set_epoch`]) and the index alone, whichever process reads it.
 
@@ -67,6 +68,8 @@ class ChartWindows(torch.utils.data.Dataset):
         remix: For training: each reading mixes the instrument and its backing, where rows have one, anew. Without it
             they are as loud as in the song.
         stretch: For training, with random starts: windows are played up to this share faster or slower.
+        learn_frets: For training: whether the labels' frets are learned, or only all else. From songs so few that a
+            model would learn their frets by heart, it can learn when notes are struck.
         curriculum_epochs: For training, with random starts: windows grow from an eighth of their length in the first
             epoch to all of it after so many.
         seed: Of all that is drawn.
@@ -87,6 +90,7 @@ class ChartWindows(torch.utils.data.Dataset):
         random_start: bool = False,
         remix: Remix | None = None,
         stretch: float = 0.0,
+        learn_frets: bool = True,
         curriculum_epochs: int = 0,
         seed: int = 0,
     ):
@@ -98,6 +102,7 @@ class ChartWindows(torch.utils.data.Dataset):
         self.random_start = random_start
         self.remix = remix
         self.stretch = stretch
+        self.learn_frets = learn_frets
         self.curriculum_epochs = curriculum_epochs
         self.seed = seed
         self._tokenizer = TabHeroTokenizer()
@@ -145,7 +150,7 @@ class ChartWindows(torch.utils.data.Dataset):
             window, notes = self._read(row, key)
             features = _mixed(*_mels(window, self.extractor), window["log_scale"], self.remix, rng)
             item = _item(window, features, _as_notes(notes), key, self.extractor, self._tokenizer)
-        return {**item, "seed": int(rng.integers(2**63))}
+        return {**item, "learn_frets": self.learn_frets, "seed": int(rng.integers(2**63))}
 
     @cached_property
     def lengths(self) -> list[int]:

@@ -55,6 +55,9 @@ class DataArguments:
         default=None, metadata={"help": "Another one whose training split is trained on beside it."}
     )
     second_dataset_turns: int = field(default=1, metadata={"help": "How often an epoch reads that one."})
+    second_dataset_frets: bool = field(
+        default=True, metadata={"help": "Whether that one's frets are learned, or only when and how notes are struck."}
+    )
     train_split_name: str = field(default="train", metadata={"help": "Split to train on."})
     eval_split_name: str = field(default="validation", metadata={"help": "Split to evaluate on."})
     difficulties: list[int] | None = field(default=None, metadata={"help": "0 easy to 3 expert. All when unset."})

@@ -59,8 +59,9 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTra
         second = replace(data_args, dataset=data_args.second_dataset, dataset_revision=None)
         _check_features(second, processor)
         rows = load_splits(second, evaluated=False)[data_args.train_split_name]
-        turns = data_args.second_dataset_turns
-        train_windows = MixedWindows([(train_windows, 1), (_windows(rows, processor, data_args, **drawn), turns)])
+        drawn["learn_frets"] = data_args.second_dataset_frets
+        others = _windows(rows, processor, data_args, **drawn)
+        train_windows = MixedWindows([(train_windows, 1), (others, data_args.second_dataset_turns)])
     eval_windows = None
     if args.eval_strategy != "no":
         eval_windows = _windows(splits[data_args.eval_split_name], processor, data_args)

@@ -78,6 +78,14 @@ def test_corrupted_frets_reach_the_decoder_and_not_the_labels():
     assert "decoder_input_ids" not in TabHeroCollator()(windows)
 
 
+def test_frets_that_are_not_learned_are_seen_all_the_same():
+    labels = [8, 504, 631, 639, 9, 511, 631, 639, 2]
+    windows = [window(20, labels) | {"learn_frets": False}, window(20, labels)]
+    batch = TabHeroCollator()(windows)
+    assert batch["labels"].tolist() == [[8, -100, 631, 639, 9, -100, 631, 639, 2], labels]
+    assert batch["decoder_input_ids"].tolist() == [[1, *labels[:-1]]] * 2
+
+
 class Ones(torch.utils.data.Dataset):
     def __len__(self):
         return 8

@@ -11,8 +11,6 @@ from tabhero_hf.data.made_charts import MANY_PITCHES, chart_score, pitch_lanes, 
 from tabhero_hf.data.score import RESOLUTION, Score
 from tabhero_hf.data.synthetic import Note
 
-LOWEST = 40
-
 
 @pytest.fixture(scope="module")
 def songs() -> list[tuple[Score, Chart]]:
@@ -25,7 +23,7 @@ def notes(*roots: int, **kwargs) -> list[Note]:
 
 
 def lanes(*roots: int) -> list[int]:
-    lane_of = pitch_lanes(notes(*roots), LOWEST)
+    lane_of = pitch_lanes(notes(*roots))
     return [lane_of[root] for root in roots]
 
 
@@ -117,7 +115,7 @@ def test_lanes_are_those_a_human_would_take():
     assert lanes(40, 43, 40, 45, 40, 46) == [0, 1, 0, 2, 0, 3]  # a pedal on green
     assert lanes(40, 42, 43, 45, 47) == [0, 1, 2, 3, 4]
     assert lanes(64, 67, 69, 71, 74) == [0, 1, 2, 3, 4]  # the same five lanes high up
-    assert lanes(52, 52, 54) == [1, 1, 2]  # what has little range begins on red in the middle
+    assert lanes(52, 52, 54) == [0, 0, 1]  # and from green on
     assert lanes(40, 52) == [0, 3]
 
 

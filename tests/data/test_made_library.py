@@ -1,6 +1,7 @@
 """A library of made songs: whole song folders, made once."""
 
 import sys
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from tabhero_hf.audio import load_audio
 from tabhero_hf.charts import Difficulty, Instrument, check_song, read_song
 from tabhero_hf.data import made_library
+from tabhero_hf.data.composition import compose_song
 from tabhero_hf.data.made_library import make_library, write_made_song
 from tabhero_hf.data.made_songs import render_training_song
 
@@ -57,7 +59,7 @@ def test_a_song_that_fails_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(made_library, "write_ogg", full)
     with pytest.raises(OSError, match="no space"):
-        write_made_song(tmp_path / "song", 3, SECONDS)
+        write_made_song(tmp_path / "song", partial(compose_song, 3, SECONDS))
     assert list(tmp_path.iterdir()) == []
 
 
