@@ -87,7 +87,7 @@ def chart_song(
     if own and not parameters.keys() & {"bpm", "offset", "tempo_map"}:
         parameters = {**_own_tempo_map(own), **parameters}
     heard = charter({"stems": stems}, difficulties=difficulties, instruments=instruments, **parameters)
-    chart = mend(heard["chart"]).chart
+    chart = mend(heard["chart"], duration).chart
     charter_name = {"charter": CHARTER}
     if region is not None:
         chart, charter_name = with_region(own, chart, region[0], min(region[1], duration)), {}

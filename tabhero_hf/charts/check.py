@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,8 @@ import numpy as np
 
 from .album_art import SIZE
 from .errors import ChartError
-from .metadata import DIFFICULTY_KEYS
+from .ini import number
+from .metadata import DIFFICULTY_KEYS, PLACEHOLDERS
 from .notes import OPEN_LANE, Chart, Difficulty, Instrument, Kind, Note, Phrase, Track
 from .packed import open_content
 from .tempo import DEFAULT_METER, DEFAULT_TEMPO, TempoMap
@@ -46,7 +48,6 @@ FORBIDDEN = {
 FIVE_FRET_NAMES = ("green", "red", "yellow", "blue", "orange", "", "open")
 SIX_FRET_NAMES = ("white 1", "white 2", "white 3", "black 1", "black 2", "black 3", "open")
 
-REQUIRED_METADATA = ("name", "artist", "album", "genre", "year", "charter")
 PICTURE_BYTES = 2**20
 """How far into a picture its size is looked for; pictures embedded in its header come before it."""
 
@@ -103,16 +104,17 @@ def check(chart: Chart) -> list[Problem]:
 
 def check_song(song: Song) -> list[Problem]:
     """The problems of a song: those of its chart, its metadata, its album art and its audio."""
-    found = [(fault, None) for fault in (*_album_faults(song), *_audio_faults(song))]
-    for key in REQUIRED_METADATA:
-        if not song.metadata.get(key, "").strip():
+    found = [(fault, None) for fault in (*_album_faults(song), *_audio_faults(song), *_end_faults(song))]
+    for key, placeholder in PLACEHOLDERS.items():
+        if song.metadata.get(key, "").strip() in ("", placeholder):
             found.append((Fault("missingValue", f"song.ini does not say the song's {key}"), None))
     charted = {track.instrument for track in song.chart.tracks.values() if track.notes}
     for key, instrument in DIFFICULTY_KEYS.items():
         if instrument in charted and song.metadata.get(key, "").strip() in ("", "-1"):
             found.append((Fault("missingValue", f"song.ini does not say how hard it is ({key})"), instrument))
     problems = [
-        Problem(fault.rule, *describe(fault.text, song.chart.tempo_map, instrument)) for fault, instrument in found
+        Problem(fault.rule, *describe(fault.text, song.chart.tempo_map, instrument, tick=fault.tick))
+        for fault, instrument in found
     ]
     return sorted(check(song.chart) + problems, key=place)
 
@@ -214,6 +216,13 @@ def _same(track: Track, other: Track) -> bool:
 def _audio_faults(song: Song) -> Iterator[Fault]:
     if not song.stems:
         yield Fault("noAudio", "the song has no audio")
+
+
+def _end_faults(song: Song) -> Iterator[Fault]:
+    length = number(song.metadata, "song_length") or math.inf
+    for end in sorted(song.chart.end_ticks)[:1]:
+        if 1000 * song.chart.tempo_map.seconds(end) > length:
+            yield Fault("badEndEvent", f"the chart ends here, after the song does at {length / 1000:g} s", end)
 
 
 def _album_faults(song: Song) -> Iterator[Fault]:

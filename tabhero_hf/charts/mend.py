@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from math import ceil
+from math import ceil, floor
 from typing import NamedTuple
 
 import numpy as np
@@ -84,13 +84,16 @@ class Mended(NamedTuple):
     changes: list[Change]
 
 
-def mend(chart: Chart) -> Mended:
+def mend(chart: Chart, duration: float | None = None) -> Mended:
     """Repairs a chart, changing what is played as little as that takes.
 
     Afterwards :func:`~tabhero_hf.charts.check` finds nothing more than ``noExpert``, ``difficultyNotReduced`` and
     ``isDefaultBPM``, whose repair would be invention. Phrases that overlap become disjoint, too, and a missing end
     event is added. Notes stay where they are in the audio. A chart without notes stays as it is, and so does one that
     has nothing to repair.
+
+    Args:
+        duration: seconds of the audio, by whose end the chart ends; unknown if not given.
     """
     if not any(track.notes for track in chart.tracks.values()):
         return Mended(chart, [])
@@ -108,7 +111,7 @@ def mend(chart: Chart) -> Mended:
         tracks |= _with_star_power(parts, chart.tempo_map, measures, say)
     chart = replace(chart, tracks=tracks)
     chart = _with_sections(chart, measures, say)
-    chart = _with_one_end(chart, measures, say)
+    chart = _with_one_end(chart, measures, duration, say)
     changes = [
         Change(*describe(text, chart.tempo_map, instrument, difficulty, tick))
         for text, tick, instrument, difficulty in said
@@ -374,12 +377,21 @@ def _with_sections(chart: Chart, measures: Measures, say: Say) -> Chart:
     return replace(chart, sections=tuple(Event(tick, f"Section {i}") for i, tick in enumerate(lines, start=1)))
 
 
-def _with_one_end(chart: Chart, measures: Measures, say: Say) -> Chart:
-    """The chart with one end event: its first one after all notes, else one at the next measure line."""
+def _with_one_end(chart: Chart, measures: Measures, duration: float | None, say: Say) -> Chart:
+    """The chart with one end event: its first one after all notes, else one at the next measure line.
+
+    The audio's end comes before that, to the whole millisecond that ``song.ini`` has.
+    """
     last = max(track.notes[-1].tick for track in chart.tracks.values() if track.notes)
     end = min((tick for tick in chart.end_ticks if tick >= last), default=None)
     if end is None:
         end = measures.line(measures.at(max(track.end_tick for track in chart.tracks.values())) + 1)
+    if duration is not None:
+        # As `song.ini` counts: from tick 0, whatever the chart's offset.
+        seconds = floor(1000 * duration) / 1000
+        latest = int(chart.tempo_map.ticks(seconds))
+        latest -= bool(chart.tempo_map.seconds(latest) > seconds)
+        end = max(last, min(end, latest))
     if chart.end_ticks == (end,):
         return chart
     say("the song now ends here" if chart.end_ticks else "an end event is added", end)

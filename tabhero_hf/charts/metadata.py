@@ -10,13 +10,11 @@ import numpy as np
 from .ini import number
 from .notes import Chart, Difficulty, Instrument
 
-DEFAULT_METADATA = {
-    "artist": "Unknown Artist",
-    "album": "Unknown Album",
-    "genre": "Unknown Genre",
-    "year": "Unknown Year",
-    "charter": "Unknown Charter",
-}
+DEFAULT_METADATA = dict.fromkeys(("artist", "album", "genre", "year", "charter"), "Unknown")
+"""What is written where nothing is known: in other words than `PLACEHOLDERS`, which count as missing."""
+
+PLACEHOLDERS = {key: f"Unknown {key.title()}" for key in ("name", *DEFAULT_METADATA)}
+"""What chart editors leave there."""
 
 DIFFICULTY_KEYS = {
     "diff_guitar": Instrument.LEAD,

@@ -1,6 +1,6 @@
 import io
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -346,6 +346,20 @@ def test_missing_metadata(key, value):
     (problem,) = check_song(song_with(metadata=metadata))
     assert problem.rule == "missingValue"
     assert key in problem.message
+
+
+@pytest.mark.parametrize("key", ["name", "artist", "album", "genre", "year", "charter"])
+def test_what_editors_write_where_nothing_is_known_is_missing(key):
+    (problem,) = check_song(song_with(metadata={**METADATA, key: f"Unknown {key.title()}"}))
+    assert problem.rule == "missingValue" and key in problem.message
+
+
+def test_a_chart_ends_with_its_song():
+    song = song_with()._replace(chart=replace(expert(Note(1000, (0,))), end_ticks=(3000,)))
+    assert check_song(song._replace(metadata={**METADATA, "song_length": "3000"})) == []
+    (problem,) = check_song(song._replace(metadata={**METADATA, "song_length": "2999"}))
+    assert (problem.rule, problem.tick) == ("badEndEvent", 3000)
+    assert problem.message == "0:03.00: the chart ends here, after the song does at 2.999 s."
 
 
 def test_unset_difficulty():

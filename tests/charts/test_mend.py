@@ -288,6 +288,14 @@ def test_end_comes_after_a_sustain_to_a_measure_line():
     assert result.chart.end_ticks == (5760,)
 
 
+@pytest.mark.parametrize(("duration", "end"), [(10.0, 5760), (5.0, 5000), (4.9999, 4999), (0.5, START)])
+def test_end_comes_no_later_than_the_audio_s(duration, end):
+    notes = chart(Note(START, (0,), 1920), end_ticks=())
+    result = mend(notes, duration)
+    assert result.chart.end_ticks == (end,)
+    assert mend(result.chart, duration).changes == []
+
+
 def test_sections_are_added_where_there_are_notes():
     notes = tuple(Note(1920 * measure + 100, (0,)) for measure in (2, 17, 18, 50))
     result = mend(chart(*notes, sections=(), end_ticks=(10**6,)))
