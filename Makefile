@@ -48,7 +48,7 @@ REAL := /usr/share/games/fretsonfire/data/songs
 PREPARE := $(BIN)/python scripts/prepare_dataset.py
 WINDOWS := --audio parts --max_frames 688 --overlap_frames 172
 checkpoint: setup
-	$(BIN)/python scripts/make_training_songs.py $(SHIPPED)/songs --songs 68 --first_seed 2000 \
+	$(BIN)/python scripts/make_training_songs.py $(SHIPPED)/songs --songs 69 --first_seed 2000 \
 		--soundfont $(SOUNDFONT)
 	$(BIN)/python scripts/make_training_songs.py $(SHIPPED)/songs --songs 58 --first_seed 5000 \
 		--soundfont $(SOUNDFONT) --midi $(PIECES)

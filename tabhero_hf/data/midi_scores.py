@@ -95,8 +95,9 @@ def _wad_lumps(data: bytes, file: Path) -> Iterator[tuple[str, bytes]]:
 def midi_score(data: bytes, title: str, seed: int) -> Score:
     """A piece as the band of made songs plays it.
 
-    The guitar with the most notes is the lead, the next one the rhythm, a third is charted by nobody; what doubles
-    another part is left out. A piece without guitars is about its keys, or else its bass.
+    The guitar with the most notes is the lead, the next one the rhythm, and a third or what doubles another is charted
+    by nobody. Where the lead rests for a phrase it plays with the rhythm, as human charts of a lead go on with the
+    guitar that is heard. A piece without guitars is about its keys, or else its bass.
 
     Args:
         data: a MIDI file.
@@ -133,6 +134,9 @@ def midi_score(data: bytes, title: str, seed: int) -> Score:
         raise ValueError(f"{title} is longer than {LONGEST_SECONDS:.0f} s")
     band = _band(struck)
     parts = {name: _placed(rng, band.get(name, []), sections, shift, higher) for name in PARTS}
+    if parts["rhythm"]:
+        pairs = zip(parts["lead"], parts["rhythm"], strict=True)
+        parts["lead"] = tuple(own if any(own.riff.phrases) else other for own, other in pairs)
     featured = next((name for name in ("lead", "keys", "bass") if parts[name]), None)
     if featured is None:
         raise ValueError(f"{title} has neither guitar, keys nor bass")

@@ -128,6 +128,14 @@ def test_what_doubles_a_guitar_is_charted_by_nobody():
     assert [len(played(score, part)) for part in ("lead", "second", "rhythm")] == [112, 112, 32]
 
 
+def test_where_the_lead_rests_it_plays_with_the_rhythm():
+    lead, rhythm = through(RIFF, bars=8), through([(0.0, (45,)), (2.0, (50,))])
+    score = midi_score(written([(0, DISTORTED, lead), (1, DISTORTED, rhythm)]), "Rests", seed=0)
+    own, after = played(score, "lead")[: len(lead)], played(score, "lead")[len(lead) :]
+    assert [note.time for note in after] == [note.time for note in played(score, "rhythm")[16:]]
+    assert {note.root - own[0].root for note in after} == {5, 10}
+
+
 def test_notes_of_silence_before_it_begins_are_left_out():
     score = midi_score(written([(0, DISTORTED, through(RIFF, first=400.0))]), "Late", seed=0)
     assert score.tempo_map.seconds(played(score, "lead")[0].time) < 5.0
