@@ -112,7 +112,7 @@ def midi_score(data: bytes, title: str, seed: int) -> Score:
     try:
         file = mido.MidiFile(file=io.BytesIO(data), clip=True)
         struck, tempos, meters = _read(file)
-    except (OSError, EOFError, ValueError, LookupError) as error:
+    except (OSError, EOFError, ValueError, LookupError, ArithmeticError) as error:
         raise ValueError(f"{title} is no MIDI file that can be read: {error}") from None
     if len(struck) < LEAST_NOTES:
         raise ValueError(f"{title} has only {len(struck)} notes")
@@ -120,6 +120,10 @@ def midi_score(data: bytes, title: str, seed: int) -> Score:
     on_beat = np.minimum(*(np.abs(starts * parts - np.rint(starts * parts)) / parts for parts in (4, 3))) < NEAR
     if on_beat.mean() < ON_BEAT:
         raise ValueError(f"{title} is not played on its beats: {on_beat.mean():.0%} of its notes are")
+
+    written = TempoMap(RESOLUTION, tuple((round(beat * RESOLUTION), bpm) for beat, bpm in tempos))
+    if written.seconds(starts[-1] * RESOLUTION) > LONGEST_SECONDS / 2:
+        raise ValueError(f"{title} is longer than {LONGEST_SECONDS / 120:.0f} minutes")
 
     faster = float(np.exp(rng.uniform(-1.0, 1.0) * np.log1p(STRETCH)))
     higher = int(rng.integers(-TRANSPOSED, TRANSPOSED + 1))
@@ -130,8 +134,6 @@ def midi_score(data: bytes, title: str, seed: int) -> Score:
         tuple((max(0, round((beat + shift) * RESOLUTION)) if beat else 0, bpm) for beat, bpm in tempos),
         tuple((section.tick, *section.signature) for section in sections),
     )
-    if tempo_map.seconds(sections[-1].end) > LONGEST_SECONDS:
-        raise ValueError(f"{title} is longer than {LONGEST_SECONDS:.0f} s")
     band = _band(struck)
     parts = {name: _placed(rng, band.get(name, []), sections, shift, higher) for name in PARTS}
     if parts["rhythm"]:
@@ -181,7 +183,7 @@ def _sections(
     struck: Sequence[Struck], tempos: Sequence[tuple[float, float]], meters: Sequence[tuple[float, int, int]]
 ) -> tuple[list[Section], float]:
     """The sections of a piece, after an empty one, and how many beats later than in the file its notes are."""
-    signatures = [(beat, *signature) for beat, *signature in meters if signature[1] in (4, 8)] or [(0.0, 4, 4)]
+    signatures = [(beat, beats, unit) for beat, beats, unit in meters if beats and unit in (4, 8)]
     first, end = struck[0].start, max(note.start for note in struck)
     times, bpms = zip(*tempos)
     sections: list[Section] = []

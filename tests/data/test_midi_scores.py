@@ -1,6 +1,7 @@
 """Scores of MIDI files: the band plays what is written there, and its charter charts it."""
 
 import io
+import re
 import struct
 from collections.abc import Sequence
 
@@ -148,6 +149,8 @@ def test_notes_of_silence_before_it_begins_are_left_out():
         (b"MThd and nothing more", "no MIDI file"),
         (written([(0, DISTORTED, through(RIFF, bars=2))]), "only"),
         (written([(0, DISTORTED, [(beat * 1.137, pitches) for beat, pitches in through(RIFF)])]), "on its beats"),
+        (written([(0, DISTORTED, through(RIFF, bars=40))], tempos=[(0.0, 4.0)]), "longer than 30 minutes"),
+        (re.sub(rb"(\xffQ\x03)...", rb"\1\0\0\0", written([(0, DISTORTED, through(RIFF))])), "no MIDI file"),
         (written([(9, 0, [(beat / 2, (36, 42)) for beat in range(100)])]), "neither guitar, keys nor bass"),
     ],
 )
