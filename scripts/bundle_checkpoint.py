@@ -62,7 +62,8 @@ def main():
     args = parser.parse_args()
     try:
         weights = mean_weights(args.folders)
-    except ValueError as error:
+        files = {name: without_code(json.loads((args.folders[0] / name).read_text())) for name in SETTINGS}
+    except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     size = sum(2 * tensor.numel() for tensor in weights.values())
     if size > MAX_WEIGHT_BYTES:
@@ -72,10 +73,8 @@ def main():
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     save_file(weights, target / SAFE_WEIGHTS_NAME, metadata={"format": "pt"})
-    for name in SETTINGS:
-        settings = without_code(json.loads((args.folders[0] / name).read_text()))
-        if name == CONFIG_NAME:
-            settings = {**settings, "dtype": "float32", "use_cache": True}  # the Trainer turns the cache off
+    files[CONFIG_NAME] |= {"dtype": "float32", "use_cache": True}  # the Trainer turns the cache off
+    for name, settings in files.items():
         (target / name).write_text(json.dumps(settings, indent=2) + "\n")
     print(target)
 

@@ -40,11 +40,16 @@ def test_several_folders_are_averaged_and_loadable(copies, monkeypatch, tmp_path
     assert TabHeroForConditionalGeneration.from_pretrained(bundled).dtype == torch.float32
 
 
-def test_folders_of_other_models_are_refused_and_nothing_is_lost(copies, monkeypatch, tmp_path):
+@pytest.mark.parametrize("broken", ["weights", "settings"])
+def test_folders_that_do_not_fit_are_refused_and_nothing_is_lost(copies, monkeypatch, tmp_path, broken):
     kept = tmp_path / "tabhero_hf" / "checkpoints" / "tiny" / "model.safetensors"
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"kept")
-    save_file({"weight": torch.ones(2)}, copies[1] / "model.safetensors")
-    with pytest.raises(SystemExit, match="other weights than .*one"):
+    if broken == "weights":
+        save_file({"weight": torch.ones(2)}, copies[1] / "model.safetensors")
+    else:
+        (copies[0] / "vocab.json").unlink()
+    words = {"weights": "other weights than .*one", "settings": "vocab.json"}
+    with pytest.raises(SystemExit, match=words[broken]):
         bundle(monkeypatch, tmp_path, *copies)
     assert kept.read_bytes() == b"kept"
