@@ -60,7 +60,7 @@ checkpoint: setup
 	$(LAUNCH) scripts/train.py scripts/configs/shipped.yaml \
 		--resume_from_checkpoint $$(ls -d $(SHIPPED)/model/checkpoint-* >/dev/null 2>&1 && echo true || echo false)
 	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/model $(SHIPPED)/model/checkpoint-1600 \
-		$(SHIPPED)/model/checkpoint-1700
+		$(SHIPPED)/model/checkpoint-1700 --earlier tabhero_hf/checkpoints/tiny
 
 # 200,000 broken files, some ten minutes.
 fuzz: setup

@@ -21,7 +21,7 @@ def copies(tmp_path) -> list[Path]:
     return [one, other]
 
 
-def bundle(monkeypatch, tmp_path, *folders: Path) -> Path:
+def bundle(monkeypatch, tmp_path, *folders: Path | str) -> Path:
     """A copy of the script puts them into a package of its own."""
     script = tmp_path / "scripts" / SCRIPT.name
     script.parent.mkdir()
@@ -38,6 +38,14 @@ def test_several_folders_are_averaged_and_loadable(copies, monkeypatch, tmp_path
         assert weights[name].dtype == torch.float16
         torch.testing.assert_close(weights[name].float(), tensor.float() + 0.5, rtol=1e-3, atol=1e-3)
     assert TabHeroForConditionalGeneration.from_pretrained(bundled).dtype == torch.float32
+
+
+def test_what_a_run_started_from_is_blended_in(copies, monkeypatch, tmp_path):
+    before = load_file(copies[0] / "model.safetensors")
+    weights = load_file(bundle(monkeypatch, tmp_path, copies[1], "--earlier", copies[0]) / "model.safetensors")
+    for name, tensor in before.items():
+        kept = 1.0 if "onset" in name else 0.85 if ".encoder." in name and "fret" not in name else 0.5
+        torch.testing.assert_close(weights[name].float(), tensor.float() + 1 - kept, rtol=2e-3, atol=2e-3)
 
 
 @pytest.mark.parametrize("broken", ["weights", "settings"])
