@@ -221,7 +221,7 @@ def _audio_faults(song: Song) -> Iterator[Fault]:
 def _end_faults(song: Song) -> Iterator[Fault]:
     length = number(song.metadata, "song_length") or math.inf
     for end in sorted(song.chart.end_ticks)[:1]:
-        if 1000 * song.chart.tempo_map.seconds(end) > length:
+        if 1000 * (song.chart.tempo_map.seconds(end) + song.chart.offset) > length + 1e-3:
             yield Fault("badEndEvent", f"the chart ends here, after the song does at {length / 1000:g} s", end)
 
 

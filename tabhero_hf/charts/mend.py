@@ -387,8 +387,7 @@ def _with_one_end(chart: Chart, measures: Measures, duration: float | None, say:
     if end is None:
         end = measures.line(measures.at(max(track.end_tick for track in chart.tracks.values())) + 1)
     if duration is not None:
-        # As `song.ini` counts: from tick 0, whatever the chart's offset.
-        seconds = floor(1000 * duration) / 1000
+        seconds = floor(1000 * duration) / 1000 - chart.offset
         latest = int(chart.tempo_map.ticks(seconds))
         latest -= bool(chart.tempo_map.seconds(latest) > seconds)
         end = max(last, min(end, latest))
