@@ -188,7 +188,6 @@ def _sections(
     times, bpms = zip(*tempos)
     sections: list[Section] = []
     begins = [beat for beat, *_ in signatures if beat <= first][-1]
-    bar_beats = 4.0 * signatures[0][1] / signatures[0][2]
     for (beat, beats, unit), (until, *_) in pairwise([*signatures, (end + 1e-6, 0, 0)]):
         bar_beats = 4.0 * beats / unit
         # From the bar in which the first note is.
