@@ -15,7 +15,6 @@ import numpy as np
 
 from .album_art import SIZE
 from .errors import ChartError
-from .ini import number
 from .metadata import DIFFICULTY_KEYS, PLACEHOLDERS
 from .notes import OPEN_LANE, Chart, Difficulty, Instrument, Kind, Note, Phrase, Track
 from .packed import open_content
@@ -219,10 +218,10 @@ def _audio_faults(song: Song) -> Iterator[Fault]:
 
 
 def _end_faults(song: Song) -> Iterator[Fault]:
-    length = number(song.metadata, "song_length") or math.inf
+    duration = song.duration or math.inf
     for end in sorted(song.chart.end_ticks)[:1]:
-        if 1000 * (song.chart.tempo_map.seconds(end) + song.chart.offset) > length + 1e-3:
-            yield Fault("badEndEvent", f"the chart ends here, after the song does at {length / 1000:g} s", end)
+        if song.chart.tempo_map.seconds(end) + song.chart.offset > duration + 1e-6:
+            yield Fault("badEndEvent", f"the chart ends here, after the song does at {duration:g} s", end)
 
 
 def _album_faults(song: Song) -> Iterator[Fault]:

@@ -53,6 +53,12 @@ class Song(NamedTuple):
     stems: list[File]
     album: File | None = None
 
+    @property
+    def duration(self) -> float | None:
+        """Seconds of audio, as ``song_length`` says; ``None`` where it does not."""
+        milliseconds = number(self.metadata, "song_length")
+        return None if milliseconds is None else milliseconds / 1000
+
 
 class SongFiles(NamedTuple):
     """What a song consists of, its chart unread.
