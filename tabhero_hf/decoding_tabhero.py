@@ -11,37 +11,19 @@ them.
 import copy
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import psutil
 import torch
 from torch import nn
 from transformers.cache_utils import Cache, CacheLayerMixin, EncoderDecoderCache
 from transformers.masking_utils import create_bidirectional_mask
-from transformers.utils import ModelOutput
 
-from .generation_tabhero import NoteGrammar, constrain, weigh_onsets
+from .generation_tabhero import NoteGrammar, constrain, next_onsets
 from .tokenization_tabhero import LAYOUT
 
 MAX_ROWS = 64  # more at once take more memory, and no less time: by then a product is bound by arithmetic
 STEPS_BETWEEN_CHECKS = 8  # for rows that have ended; on an accelerator each check waits for what is under way
 SHARE_OF_FREE_MEMORY = 0.5
-
-
-@dataclass
-class TabHeroGenerateWindowsOutput(ModelOutput):
-    """
-    What `generate_windows()` writes of a song's windows.
-
-    Args:
-        sequences (`torch.LongTensor` of shape `(charts, windows, length)`):
-            Token ids with `<BOS>` and `<EOS>`, then padding.
-        onset_probabilities (`torch.FloatTensor` of shape `(charts, windows, bins)`, *optional*):
-            How likely an onset is in each 10 ms, see [`~TabHeroForConditionalGeneration.onset_probabilities`].
-    """
-
-    sequences: torch.LongTensor | None = None
-    onset_probabilities: torch.FloatTensor | None = None
 
 
 class PackedLinear(nn.Module):
@@ -169,7 +151,7 @@ class WindowBatch:
         instrument_ids: torch.LongTensor,
         window_bins: torch.LongTensor,
         max_length: int,
-        onset_prior: torch.FloatTensor | None = None,
+        onsets: torch.BoolTensor | None = None,
     ):
         self.model, self.decoder, config = model, decoder, model.config
         encoder, num_windows, num_charts = model.model.encoder, len(input_features), len(difficulty_ids)
@@ -184,9 +166,6 @@ class WindowBatch:
             None if logits[0] is None else torch.stack(logits, dim=1).flatten(0, 1)
             for logits in zip(*listened, strict=True)
         )
-        self.onset_probabilities = None
-        if onset_logits is not None:
-            self.onset_probabilities = onset_logits.float().sigmoid().unflatten(0, (num_windows, num_charts))
 
         def for_charts(values: torch.Tensor) -> torch.Tensor:
             return values.repeat_interleave(num_charts, dim=0)
@@ -205,8 +184,8 @@ class WindowBatch:
         }
         if mask is not None:
             self.rows["mask"] = for_charts(mask)
-        if onset_prior is not None:
-            self.rows["onset_prior"] = for_charts(onset_prior)
+        if onsets is not None:
+            self.rows["next_onset"] = next_onsets(onsets.transpose(0, 1).flatten(0, 1))
         if fret_logits is not None:
             self.rows["fret_logits"] = fret_logits
         if onset_logits is not None and model.onset_pointer is not None:
@@ -245,10 +224,9 @@ class WindowBatch:
         rows = self.rows
         scores = self._logits().float()
         legal = self.grammar.legal_tokens(rows["phase"], rows["remaining"], rows["sustained"], tokens_left)
-        scores = constrain(scores, legal)
-        if "onset_prior" in rows:
-            scores = weigh_onsets(scores, rows["onset_prior"], rows["time"])
-        token = scores.argmax(dim=-1)
+        if "next_onset" in rows:
+            legal = self.grammar.lead_to_onsets(legal, rows["phase"], rows["time"], rows["next_onset"])
+        token = constrain(scores, legal).argmax(dim=-1)
         rows["token"] = token
         rows["time"] = rows["time"] + self.grammar.times[token]
         rows["phase"], rows["remaining"], rows["sustained"] = self.grammar.advance(
@@ -369,8 +347,8 @@ def decode_windows(
     max_length: int,
     batch_size: int | None = None,
     monitor_progress: Callable[[int, int], None] | None = None,
-    onset_prior: torch.FloatTensor | None = None,
-) -> TabHeroGenerateWindowsOutput:
+    onsets: torch.BoolTensor | None = None,
+) -> torch.LongTensor:
     """All charts of all windows, see the model's `generate_windows`."""
     num_windows, num_charts = len(input_features), len(difficulty_ids)
     if batch_size is None:
@@ -379,7 +357,7 @@ def decode_windows(
     windows_at_once = min(num_windows, batch_size // charts_at_once)
     decoder = packed(model.model.decoder, min(charts_at_once * windows_at_once, 16))
     ids = difficulty_ids.new_full((num_charts, num_windows, max_length), LAYOUT.pad_token_id, device=model.device)
-    decoded, onset_probabilities = 0, None
+    decoded = 0
     for first_chart in range(0, num_charts, charts_at_once):
         charts = slice(first_chart, first_chart + charts_at_once)
         for first_window in range(0, num_windows, windows_at_once):
@@ -393,16 +371,12 @@ def decode_windows(
                 instrument_ids[charts].to(model.device),
                 window_bins[windows].to(model.device),
                 max_length,
-                None if onset_prior is None else onset_prior[windows].to(model.device),
+                None if onsets is None else onsets[charts, windows].to(model.device),
             )
-            if (heard := batch.onset_probabilities) is not None:
-                if onset_probabilities is None:
-                    onset_probabilities = heard.new_empty(num_charts, num_windows, heard.shape[2])
-                onset_probabilities[charts, windows] = heard.transpose(0, 1)
             written = batch.decode(max_length)
             ids[charts, windows] = written.view(-1, len(difficulty_ids[charts]), max_length).transpose(0, 1)
             decoded += len(written)
             if monitor_progress is not None:
                 monitor_progress(decoded, num_charts * num_windows)
     longest = int((ids != LAYOUT.pad_token_id).any(dim=(0, 1)).sum())
-    return TabHeroGenerateWindowsOutput(sequences=ids[:, :, :longest], onset_probabilities=onset_probabilities)
+    return ids[:, :, :longest]

@@ -8,6 +8,7 @@ from .configuration_tabhero import TabHeroConfig
 from .tokenization_tabhero import LAYOUT
 
 _NOTE_TOKENS = 4  # TIME FRET MOD DUR
+NEVER = 2**40  # the bin of an onset that there is not
 
 # What a generation config may set without any effect on which token is chosen: anything (`...`), or this value.
 _PLAIN_SETTINGS = {
@@ -65,9 +66,7 @@ class TabHeroGrammarLogitsProcessor(LogitsProcessor):
         grammar = self._grammar
         if grammar is None or grammar.allowed.shape[1] != vocab_size or grammar.allowed.device != input_ids.device:
             grammar = self._grammar = NoteGrammar(vocab_size, input_ids.device)
-        phase = grammar.phase_behind[input_ids[:, -1]]
-        begun = (_value(input_ids, LAYOUT.fret) >= 0).any(dim=1)
-        phase = torch.where(begun & (phase == _START), _NOTE, phase)
+        phase = grammar.phase(input_ids)
 
         durations = _value(input_ids, LAYOUT.duration)
         last_run = (durations >= 0).flip(1).cumprod(dim=1).flip(1)  # the DUR tokens that the row ends in
@@ -84,47 +83,34 @@ class TabHeroGrammarLogitsProcessor(LogitsProcessor):
         return grammar.legal_tokens(phase, remaining, sustained, tokens_left, must_go_on=length < self.min_length)
 
 
-class TabHeroOnsetPriorLogitsProcessor(LogitsProcessor):
+class TabHeroOnsetsLogitsProcessor(LogitsProcessor):
     r"""
-    Weighs the times of notes by where onsets are likely, which a song's beat tells: what the model heard at a time,
-    within some 20 ms, is multiplied by the prior there.
+    Lets notes begin when they are told to, and at no other time: what is left to write is their frets, modifiers and
+    durations. Where the grammar leaves no room for the next onset, it goes before this.
 
     Args:
-        onset_prior (`torch.FloatTensor` of shape `(batch_size, bins)`):
-            For each 10 ms of each window, how likely an onset is there, up to a factor. At least as long as the
-            windows.
+        onsets (`torch.BoolTensor` of shape `(batch_size, bins)`):
+            The 10 ms of each window in which a note begins. At least as long as the windows.
     """
 
-    def __init__(self, onset_prior: torch.FloatTensor):
-        self.onset_prior = onset_prior
+    def __init__(self, onsets: torch.BoolTensor):
+        self.next_onset = next_onsets(onsets)
+        self._grammar: NoteGrammar | None = None
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        if self._grammar is None or self._grammar.allowed.shape[1] != scores.shape[-1]:
+            self._grammar = NoteGrammar(scores.shape[-1], input_ids.device)
         now = token_time_bins(input_ids, LAYOUT.time).sum(dim=1)
-        prior = self.onset_prior.to(scores.device)
-        return weigh_onsets(scores, prior.repeat_interleave(len(now) // len(prior), dim=0), now)
+        next_onset = self.next_onset.to(now.device).repeat_interleave(len(now) // len(self.next_onset), dim=0)
+        led = self._grammar.lead_to_onsets(scores.isfinite(), self._grammar.phase(input_ids), now, next_onset)
+        return scores.masked_fill(~led, -torch.inf)
 
 
-_SPREAD = (1 / 3, 2 / 3, 1.0, 2 / 3, 1 / 3)  # of a time bin's probability over its neighbours
-
-
-def weigh_onsets(
-    scores: torch.FloatTensor, onset_prior: torch.FloatTensor, now: torch.LongTensor
-) -> torch.FloatTensor:
-    """
-    Scores `(batch, vocab_size)` of the next token, those of times weighed by the prior `(batch, bins)` where they lead
-    to from the bin `now` `(batch,)`. Waiting (the last time token) and ending are as likely as before, beside times.
-    """
-    times = slice(LAYOUT.time.start, LAYOUT.time.stop - 1)
-    probabilities = scores.softmax(dim=-1)
-    reach = len(_SPREAD) // 2
-    padded = torch.nn.functional.pad(probabilities[:, times], (reach, reach))
-    count = padded.shape[1] - 2 * reach
-    near = sum(share * padded[:, shift : shift + count] for shift, share in enumerate(_SPREAD))
-    bins = now[:, None] + torch.arange(count, device=now.device)
-    prior = onset_prior.gather(1, bins.clamp(max=onset_prior.shape[1] - 1))
-    weighed = probabilities.clone()
-    weighed[:, times] = near * prior
-    return weighed.log().masked_fill(~scores.isfinite(), -torch.inf)
+def next_onsets(onsets: torch.BoolTensor) -> torch.LongTensor:
+    """`onsets` `(rows, bins)` -> for each bin, and the one behind the last, the first onset from it on, or `NEVER`."""
+    bins = torch.arange(onsets.shape[1], device=onsets.device).masked_fill(~onsets, NEVER)
+    following = bins.flip(1).cummin(dim=1).values.flip(1)
+    return torch.nn.functional.pad(following, (0, 1), value=NEVER)
 
 
 # What a sequence has just come to: a phase is known by the last token, but for the first note.
@@ -145,7 +131,8 @@ class NoteGrammar:
         self.times, durations = _value(ids, LAYOUT.time), _value(ids, LAYOUT.duration)
         self.is_time, self.is_duration = is_time, is_duration = self.times >= 0, durations >= 0
         is_fret, is_modifier = _value(ids, LAYOUT.fret) >= 0, _value(ids, LAYOUT.modifier) >= 0
-        is_end, is_pad = ids == LAYOUT.eos_token_id, ids == LAYOUT.pad_token_id
+        self.is_end, is_pad = ids == LAYOUT.eos_token_id, ids == LAYOUT.pad_token_id
+        is_end = self.is_end
         later = self.times > 0
         longer = durations > 0
         self.allowed = torch.stack(
@@ -181,6 +168,12 @@ class NoteGrammar:
         """Phase, bins remaining and sustain of rows with `<BOS>` alone, in windows of `window_bins` `(batch,)`."""
         return torch.full_like(window_bins, _START), window_bins, torch.zeros_like(window_bins)
 
+    def phase(self, input_ids: torch.LongTensor) -> torch.LongTensor:
+        """That of rows `(batch, length)`, `(batch,)`."""
+        phase = self.phase_behind[input_ids[:, -1]]
+        begun = (_value(input_ids, LAYOUT.fret) >= 0).any(dim=1)
+        return torch.where(begun & (phase == _START), _NOTE, phase)
+
     def advance(
         self, tokens: torch.LongTensor, remaining: torch.LongTensor, sustained: torch.LongTensor
     ) -> tuple[torch.LongTensor, torch.LongTensor, torch.LongTensor]:
@@ -208,6 +201,23 @@ class NoteGrammar:
         if tokens_left <= 1:
             legal = legal & ~(self.is_duration & (phase == _LONG_DURATION)[:, None])
         return legal
+
+    def lead_to_onsets(
+        self, legal: torch.BoolTensor, phase: torch.LongTensor, now: torch.LongTensor, next_onset: torch.LongTensor
+    ) -> torch.BoolTensor:
+        """
+        Of the `legal` tokens `(batch, vocab_size)` those that lead from the bin `now` `(batch,)` to the next onset, by
+        a table of [`next_onsets`], or to the end behind the last one that there is room for.
+        """
+        written = (phase == _NOTE) | (phase == _LONG_DURATION)  # a note that began now
+        wait = next_onset.gather(1, (now + written).clamp(max=next_onset.shape[1] - 1)[:, None])[:, 0] - now
+        token = LAYOUT.time.start + wait.clamp(max=len(LAYOUT.time) - 1)
+        goes_on = wait < NEVER - now
+        goes_on &= legal.gather(1, torch.where(goes_on, token, LAYOUT.eos_token_id)[:, None])[:, 0]
+        token = torch.where(goes_on, token, LAYOUT.eos_token_id)
+        others = ~(self.is_time | self.is_end) & ~((phase == _LONG_TIME) & (wait > 0))[:, None]
+        led = legal & others.scatter(1, token[:, None], True)
+        return torch.where(led.any(dim=1, keepdim=True), led, legal)
 
     @staticmethod
     def ended(phase: torch.LongTensor) -> torch.BoolTensor:
@@ -329,4 +339,4 @@ def has_note_vocabulary(config: TabHeroConfig) -> bool:
     return config.vocab_size >= LAYOUT.duration.stop and config.time_tokens == LAYOUT.time
 
 
-__all__ = ["TabHeroGrammarLogitsProcessor", "TabHeroOnsetPriorLogitsProcessor"]
+__all__ = ["TabHeroGrammarLogitsProcessor", "TabHeroOnsetsLogitsProcessor"]

@@ -28,7 +28,7 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_tabhero import TabHeroConfig
-from .decoding_tabhero import TabHeroGenerateWindowsOutput, decode_windows
+from .decoding_tabhero import decode_windows
 from .generation_tabhero import TabHeroGenerationMixin, has_note_vocabulary, token_time_bins
 from .tokenization_tabhero import LANE_SETS, NUM_LANES
 
@@ -1078,9 +1078,8 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         max_new_tokens: int | None = None,
         batch_size: int | None = None,
         monitor_progress: Callable[[int, int], None] | None = None,
-        onset_prior: torch.FloatTensor | None = None,
-        return_dict_in_generate: bool = False,
-    ) -> torch.LongTensor | TabHeroGenerateWindowsOutput:
+        onsets: torch.BoolTensor | None = None,
+    ) -> torch.LongTensor:
         r"""
         Greedy decoding of a whole song at once: the ids that `generate()` writes for each chart of each window alone,
         many times as fast.
@@ -1101,11 +1100,9 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
                 and at most 64, when unset.
             monitor_progress (`Callable[[int, int], None]`, *optional*):
                 Called after each batch with how many of how many charts of windows are decoded.
-            onset_prior (`torch.FloatTensor` of shape `(windows, bins)`, *optional*):
-                How likely an onset is in each 10 ms of each window, see [`TabHeroOnsetPriorLogitsProcessor`], which
-                does for `generate()` what this does here.
-            return_dict_in_generate (`bool`, defaults to `False`):
-                Whether to return what the encoder's onset head says as well, as [`TabHeroGenerateWindowsOutput`].
+            onsets (`torch.BoolTensor` of shape `(charts, windows, bins)`, *optional*):
+                The 10 ms of each window in which a note begins, where that is known, see
+                [`TabHeroOnsetsLogitsProcessor`], which does for `generate()` what this does here.
 
         Returns:
             `torch.LongTensor` of shape `(charts, windows, length)`: token ids with `<BOS>` and `<EOS>`, then padding.
@@ -1121,17 +1118,13 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             config = self.generation_config
             max_new_tokens = config.max_new_tokens or (config.max_length or 20) - 1
         window_bins = self.window_bins(input_features, {"attention_mask": attention_mask})
-        if onset_prior is not None and (
-            len(onset_prior) != len(input_features) or onset_prior.shape[1] < window_bins.max()
-        ):
-            raise ValueError(
-                f"`onset_prior` must be of {len(input_features)} windows and at least {window_bins.max()} bins, not "
-                f"of shape {tuple(onset_prior.shape)}"
-            )
+        shape = len(difficulty_ids), len(input_features), int(window_bins.max())
+        if onsets is not None and (onsets.shape[:-1] != shape[:-1] or onsets.shape[-1] < shape[-1]):
+            raise ValueError(f"`onsets` must be of shape {shape} at least, not {tuple(onsets.shape)}")
         training = self.training
         self.eval()
         try:
-            written = decode_windows(
+            return decode_windows(
                 self,
                 input_features,
                 attention_mask,
@@ -1141,11 +1134,10 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
                 max_length=max_new_tokens + 1,
                 batch_size=batch_size,
                 monitor_progress=monitor_progress,
-                onset_prior=onset_prior,
+                onsets=onsets,
             )
         finally:
             self.train(training)
-        return written if return_dict_in_generate else written.sequences
 
     @torch.no_grad()
     def onset_probabilities(

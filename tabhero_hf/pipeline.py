@@ -7,14 +7,15 @@ import numpy as np
 import torch
 from transformers.pipelines.base import Pipeline
 
-from .arranging import arrange, count_broken_rules, measure_confidence
+from .arranging import arrange, count_broken_rules, find_onsets, measure_confidence
+from .arranging.snapping import LOW_CONFIDENCE
 from .audio.beats import Beats, track_beats
-from .audio.grid import onset_prior
 from .audio.harmony import chroma_between
 from .audio.loading import load_audio
 from .charts import Difficulty, Instrument, TempoMap
 from .charts.measures import Measures
-from .generation_tabhero import TabHeroOnsetPriorLogitsProcessor
+from .generation_tabhero import TabHeroOnsetsLogitsProcessor
+from .tokenization_tabhero import TIME_STEP
 
 SILENCE = 1e-4  # a peak of -80 dBFS: below it there is no music, only dither
 WINDOW_BATCH_SIZE = 32  # of `generate()`; greedy decoding chooses its own
@@ -47,8 +48,9 @@ class AudioToChartPipeline(Pipeline):
       `generate_windows()` decodes, greedily and many times as fast. Of several `num_return_sequences` the one is
       kept, window by window, whose tokens are the likeliest on average, less a part for notes that break the rules of
       `arranging/`.
-    - `on_beat` (`bool`, default `True`): whether what the model hears is weighed by where the song's beat lets onsets
-      be expected, see [`TabHeroOnsetPriorLogitsProcessor`].
+    - `on_beat` (`bool`, default `True`): whether notes begin where what the model hears and the song's own rhythm make
+      them likely, see [`~tabhero_hf.arranging.find_onsets`], and not where the decoder alone would write them; for
+      models with an onset head, and songs with a beat.
     - `bpm` (`float`): the song's tempo, where it is known; else it is found in the audio.
     - `offset` (`float`): a second of audio at which a measure begins, where it is known; else it is found, too.
     - `tempo_map` ([`~tabhero_hf.charts.TempoMap`]): the song's map, where it is known; `offset` (default 0) is then
@@ -125,15 +127,11 @@ class AudioToChartPipeline(Pipeline):
             beats = track_beats(waveform, rate, bpm=bpm, offset=offset)
         else:
             beats = Beats(tempo_map, offset or 0.0, None)
-        prior = None
-        if on_beat:
-            windows = inputs["window_start"].tolist(), int(self.model.window_bins(None, inputs).max())
-            prior = torch.from_numpy(onset_prior(beats, waveform, rate, *windows))
         return {
             **inputs,
             "waveform": waveform,
             "beats": beats,
-            "onset_prior": prior,
+            "on_beat": on_beat and (beats.confidence is None or bool((beats.confidence >= LOW_CONFIDENCE).any())),
             "asked": [(instrument, difficulty) for instrument in instruments for difficulty in difficulties],
         }
 
@@ -163,8 +161,16 @@ class AudioToChartPipeline(Pipeline):
         if np.abs(inputs["waveform"]).max() < SILENCE:
             return {**inputs, "sequences": []}
         instruments, difficulties = torch.tensor(inputs["asked"], device=self.device).T
-        prior = inputs["onset_prior"]
         audio = {name: inputs[name] for name in ("input_features", "attention_mask")}
+        probabilities = self.model.onset_probabilities(
+            **audio, difficulty_ids=difficulties, instrument_ids=instruments
+        )
+        onsets = None
+        if probabilities is not None:
+            probabilities = probabilities.cpu().numpy()
+            if inputs["on_beat"]:
+                onsets = self._onsets(inputs, probabilities)
+        heard = {**inputs, "onset_probabilities": probabilities}
         if self.model.decodes_greedily(**generate_kwargs):
             written = self.model.generate_windows(
                 **audio,
@@ -173,17 +179,15 @@ class AudioToChartPipeline(Pipeline):
                 max_new_tokens=generate_kwargs.get("max_new_tokens"),
                 batch_size=window_batch_size,
                 monitor_progress=monitor_progress,
-                onset_prior=prior,
-                return_dict_in_generate=True,
+                onsets=onsets,
             )
-            heard = _of_hardest(inputs["asked"], written.onset_probabilities)
-            return {**inputs, "sequences": written.sequences.flatten(0, 1).tolist(), "onset_probabilities": heard}
+            return {**heard, "sequences": written.flatten(0, 1).tolist()}
 
         num_windows, sequences = len(inputs["input_features"]), []
         num_candidates = generate_kwargs.get("num_return_sequences") or 1
         rows = torch.cartesian_prod(torch.arange(len(difficulties)), torch.arange(num_windows)).to(self.device)
         for charts, windows in (batch.T for batch in rows.split(window_batch_size or WINDOW_BATCH_SIZE)):
-            processors = [] if prior is None else [TabHeroOnsetPriorLogitsProcessor(prior[windows])]
+            processors = [] if onsets is None else [TabHeroOnsetsLogitsProcessor(onsets[charts, windows])]
             written = self.model.generate(
                 **{name: values[windows] for name, values in audio.items()},
                 difficulty_ids=difficulties[charts],
@@ -195,11 +199,20 @@ class AudioToChartPipeline(Pipeline):
             sequences += self._best(written, difficulties[charts], num_candidates).tolist()
             if monitor_progress is not None:
                 monitor_progress(len(sequences), len(rows))
-        probabilities = self.model.onset_probabilities(
-            **audio, difficulty_ids=difficulties, instrument_ids=instruments
-        )
-        heard = _of_hardest(inputs["asked"], probabilities)
-        return {**inputs, "sequences": sequences, "onset_probabilities": heard}
+        return {**heard, "sequences": sequences}
+
+    def _onsets(self, inputs: dict, probabilities: np.ndarray) -> torch.BoolTensor:
+        """Where notes begin, `(charts, windows, bins)`, by what is likely in a song's windows and by its rhythm."""
+        starts, beats = inputs["window_start"].tolist(), inputs["beats"]
+        seconds = len(inputs["waveform"]) / self.feature_extractor.sampling_rate
+        onsets = np.zeros(probabilities.shape, dtype=bool)
+        for (_, difficulty), windows, of_windows in zip(inputs["asked"], probabilities, onsets, strict=True):
+            song = _of_song(windows, starts, seconds)
+            begin = TIME_STEP * find_onsets(song, beats.tempo_map, beats.offset, difficulty)
+            for of_window, start in zip(of_windows, starts, strict=True):
+                bins = np.rint((begin - start) / TIME_STEP).astype(np.int64)
+                of_window[bins[(bins >= 0) & (bins < len(of_window))]] = True
+        return torch.from_numpy(onsets).to(self.device)
 
     def _best(self, written, difficulties: torch.LongTensor, num_candidates: int) -> torch.LongTensor:
         """Of each row's candidates the likeliest, where a note that breaks a rule costs as if one token were e^-4."""
@@ -238,32 +251,26 @@ class AudioToChartPipeline(Pipeline):
         }
         measures, seconds = Measures(beats.tempo_map), len(outputs["waveform"]) / self.feature_extractor.sampling_rate
         sure = {}
-        for (instrument, hardest), windows in outputs.get("onset_probabilities", {}).items():
-            onsets = np.array([note[0] for note in chart.to_seconds(instrument, hardest)])
-            sure[instrument.name.lower()] = measure_confidence(
-                onsets, _of_song(windows, starts, seconds), measures, beats.offset
-            )
+        if outputs.get("onset_probabilities") is not None:
+            for instrument, hardest in dict(sorted(asked)).items():
+                onsets = np.array([note[0] for note in chart.to_seconds(instrument, hardest)])
+                windows = outputs["onset_probabilities"][asked.index((instrument, hardest))]
+                sure[instrument.name.lower()] = measure_confidence(
+                    onsets, _of_song(windows, starts, seconds), measures, beats.offset
+                )
         return {"notes": names, "chart": chart, "confidence": beats.confidence, "measure_confidence": sure}
 
 
-def _of_hardest(asked: list, probabilities: torch.Tensor | None) -> dict:
-    """Of the probabilities `(charts, windows, bins)` those of the hardest chart of each instrument, by both."""
-    if probabilities is None:
-        return {}
-    hardest = dict(sorted(asked))
-    return {key: probabilities[asked.index(key)].cpu().numpy() for key in hardest.items()}
-
-
-def _of_song(windows: np.ndarray, starts: list[float], seconds: float, bin_seconds: float = 0.01) -> np.ndarray:
+def _of_song(windows: np.ndarray, starts: list[float], seconds: float) -> np.ndarray:
     """The bins of a song from those of its windows `(windows, bins)`, joined at the middle of each overlap."""
-    song = np.zeros(round(seconds / bin_seconds))
+    song = np.zeros(round(seconds / TIME_STEP))
     end = 0.0
     for window, start in zip(windows, starts, strict=True):
         seam = (start + max(start, end)) / 2
-        first = round(seam / bin_seconds)
-        own = window[first - round(start / bin_seconds) :][: max(len(song) - first, 0)]
+        first = round(seam / TIME_STEP)
+        own = window[first - round(start / TIME_STEP) :][: max(len(song) - first, 0)]
         song[first : first + len(own)] = own
-        end = start + len(window) * bin_seconds
+        end = start + len(window) * TIME_STEP
     return song
 
 

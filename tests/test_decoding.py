@@ -8,7 +8,7 @@ from transformers import pipeline
 from tabhero_hf import (
     TabHeroConfig,
     TabHeroForConditionalGeneration,
-    TabHeroOnsetPriorLogitsProcessor,
+    TabHeroOnsetsLogitsProcessor,
     bundled_checkpoint,
     decoding_tabhero,
 )
@@ -97,16 +97,13 @@ def test_the_batch_limit_does_not_change_what_is_written(model, batch_size):
     assert torch.equal(ids, expected)
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 7])
-def test_what_the_onset_head_says_is_given_as_well(model, batch_size):
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_what_the_onset_head_says_does_not_depend_on_the_batch(model, batch_size):
     inputs = song()
-    written = model.generate_windows(
-        **inputs, **CHARTS, max_new_tokens=8, batch_size=batch_size, return_dict_in_generate=True
-    )
-    assert torch.equal(written.sequences, model.generate_windows(**inputs, **CHARTS, max_new_tokens=8))
     expected = model.onset_probabilities(**inputs, **CHARTS)
-    assert written.onset_probabilities.std() > 1e-4
-    torch.testing.assert_close(written.onset_probabilities, expected, rtol=0, atol=1e-5)
+    assert expected.shape[:2] == (3, len(LENGTHS)) and expected.std() > 1e-4
+    heard = model.onset_probabilities(**inputs, **CHARTS, batch_size=batch_size)
+    torch.testing.assert_close(heard, expected, rtol=0, atol=1e-5)
 
 
 def test_without_a_mask_all_frames_are_audio(model):
@@ -259,41 +256,69 @@ def test_int8_weights_take_a_quarter_and_chart_alike(demo_song):
         to_int8(long_winded().to(torch.bfloat16))
 
 
-def sixteenths(lengths: torch.Tensor = LENGTHS) -> torch.Tensor:
-    """A prior that has onsets every 110 ms, each window from somewhere else."""
-    bins = torch.arange(400) + torch.arange(len(lengths))[:, None]
-    return torch.where(bins % 11 == 0, 1.0, 1e-6)
+LONG = torch.tensor([1200, 700, 5])
 
 
-def test_a_prior_of_onsets_puts_notes_where_they_are_expected(model):
-    inputs, prior = song(), sixteenths()
-    ids = model.generate_windows(**inputs, **CHARTS, max_new_tokens=120, onset_prior=prior)
-    onsets = torch.where((ids >= LAYOUT.time.start) & (ids < LAYOUT.time.stop), ids - LAYOUT.time.start, 0).cumsum(-1)
-    struck = (ids >= LAYOUT.time.start) & (ids < LAYOUT.time.stop - 1)
-    windows = torch.arange(len(LENGTHS))[None, :, None].expand_as(ids)
-    assert struck.sum() > 100
-    on_grid = (onsets + windows)[struck] % 11 == 0
-    ends = model.window_bins(None, inputs)[windows]
-    no_place_left = (ends - onsets)[struck] < 11
-    assert (on_grid | no_place_left).all()
+def told(model, inputs, seed: int = 0) -> torch.Tensor:
+    """Onsets for each chart of each window: some close together, some over five seconds apart, some behind its end."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = len(CHARTS["difficulty_ids"]), len(LONG), 1400
+    onsets = torch.rand(shape, generator=generator) < 0.03
+    onsets[0] = False  # only what comes next
+    for window, bins in enumerate([[0, 1, 501, 1001, 1100], [499, 500, 1300], [2]]):
+        onsets[0, window, bins] = True
+    return onsets
 
 
-def test_generate_weighs_onsets_alike(model):
-    inputs, prior, windows = song(), sixteenths(), len(LENGTHS)
-    ids = model.generate_windows(**inputs, **CHARTS, max_new_tokens=60, onset_prior=prior, batch_size=7)
-    assert not torch.equal(ids, model.generate_windows(**inputs, **CHARTS, max_new_tokens=60))
+def begun(ids: torch.Tensor) -> list[int]:
+    """The bins in which the notes of a row of ids begin."""
+    now, onsets = 0, []
+    for token in ids.tolist():
+        now += max(token - LAYOUT.time.start, 0) if token in LAYOUT.time else 0
+        onsets += [now] if token in LAYOUT.fret else []
+    return onsets
+
+
+def test_notes_begin_when_they_are_told_to(model):
+    inputs = song(LONG, 1200)
+    onsets, bins = told(model, inputs), model.window_bins(None, inputs)
+    ids = model.generate_windows(**inputs, **CHARTS, max_new_tokens=400, onsets=onsets)
+    for chart in range(len(ids)):
+        for window, end in enumerate(bins.tolist()):
+            expected = onsets[chart, window, :end].nonzero()[:, 0].tolist()
+            assert begun(ids[chart, window]) == expected
+    assert len(begun(ids[1, 0])) > 20
+
+
+def test_no_note_is_cut_where_there_are_more_onsets_than_tokens(model):
+    inputs = song(LONG, 1200)
+    onsets = told(model, inputs)
+    ids = model.generate_windows(**inputs, **CHARTS, max_new_tokens=30, onsets=onsets)
+    assert begun(ids[1, 0]) == onsets[1, 0].nonzero()[:7, 0].tolist()
+    assert ids[1, 0].tolist().count(LAYOUT.eos_token_id) == 1
+
+
+@pytest.mark.parametrize("settings", [{}, {"num_beams": 2}, {"do_sample": True}], ids=["greedy", "beams", "sampled"])
+def test_generate_is_told_alike(model, settings):
+    inputs = song(LONG, 1200)
+    onsets = told(model, inputs)
+    ids = model.generate_windows(**inputs, **CHARTS, max_new_tokens=120, onsets=onsets, batch_size=4)
     for chart, (difficulty, instrument) in enumerate(zip(*CHARTS.values(), strict=True)):
-        expected = model.generate(
+        written = model.generate(
             **inputs,
-            difficulty_ids=difficulty.expand(windows),
-            instrument_ids=instrument.expand(windows),
-            max_new_tokens=60,
-            logits_processor=[TabHeroOnsetPriorLogitsProcessor(prior)],
+            difficulty_ids=difficulty.expand(len(LONG)),
+            instrument_ids=instrument.expand(len(LONG)),
+            max_new_tokens=120,
+            logits_processor=[TabHeroOnsetsLogitsProcessor(onsets[chart])],
+            **settings,
         )
-        assert unpadded([ids[chart].tolist()]) == unpadded([expected.tolist()])
+        assert [begun(row)[:20] for row in written] == [begun(row)[:20] for row in ids[chart]]
+        if not settings:
+            assert unpadded([ids[chart].tolist()]) == unpadded([written.tolist()])
 
 
-def test_a_prior_of_another_shape_is_refused(model):
-    for prior in (sixteenths()[:2], sixteenths()[:, :100]):
-        with pytest.raises(ValueError, match="`onset_prior` must be of 6 windows and at least 349 bins"):
-            model.generate_windows(**song(), **CHARTS, max_new_tokens=8, onset_prior=prior)
+def test_onsets_of_another_shape_are_refused(model):
+    onsets = told(model, song(LONG, 1200))
+    for wrong in (onsets[:2], onsets[:, :2], onsets[..., :100]):
+        with pytest.raises(ValueError, match=r"`onsets` must be of shape \(3, 3, 1394\) at least"):
+            model.generate_windows(**song(LONG, 1200), **CHARTS, max_new_tokens=8, onsets=wrong)

@@ -14,6 +14,7 @@ from tabhero_hf.charts.measures import Measures
 from .confidence import least_sure, measure_confidence
 from .ladder import climb, holds
 from .playability import make_playable
+from .rhythm import find_onsets
 from .rules import count_broken_rules
 from .snapping import snap
 from .structure import Section, chorus_start, find_sections, find_solos, place_star_power, section_events
@@ -92,6 +93,7 @@ __all__ = [
     "arrange",
     "climb",
     "count_broken_rules",
+    "find_onsets",
     "find_sections",
     "holds",
     "least_sure",

@@ -1,0 +1,148 @@
+"""When notes begin: what a listener holds likely at each moment, told by the rhythm that the song has there."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from tabhero_hf.charts import Difficulty, TempoMap
+
+SHORTEST = 0.075
+"""Seconds between two places of the grid, which is as fine as that leaves it."""
+
+BINARY, TRIPLETS = 4, 3
+"""Parts of a beat, or of the half, quarter or eighth of it that leads to places that near."""
+
+NEUTRAL = {Difficulty.EASY: -3.0, Difficulty.MEDIUM: -2.4, Difficulty.HARD: -1.8, Difficulty.EXPERT: -1.8}
+"""Log-odds of a note at a place that speak neither for nor against one. Listeners are the less sure the less a song is
+like those they have learned from, so that these are below the log-odds of a usual place."""
+
+CLEARLY = 1.6
+"""Triplets have to agree with what is heard better by this factor than halves and quarters of a beat."""
+
+TRUST = 0.75
+"""Of the log-odds beyond that, as places next to each other are heard by the same ear."""
+
+PASSAGE_BEATS = 8.0
+"""Standard deviation of the passage around a beat that has one rhythm."""
+
+USUAL, USUAL_WEIGHT = 0.3, 0.05
+"""How often there is a note at a place in general, and how much that counts, in passages."""
+
+ROUNDS = 12
+ENOUGH = 0.6
+"""A note is written that is as likely as this: a missing one costs more of an F1 than one too many."""
+
+
+class _Places(NamedTuple):
+    """Where notes may begin, ascending: seconds of the audio, beats, and parts of the beat, of shape ``(places,)``.
+
+    A place at 3/4 of a beat is a quarter of it, and so is that at 1/4; one at 2/4 is a half.
+    """
+
+    seconds: np.ndarray
+    beats: np.ndarray
+    parts: np.ndarray
+
+
+def find_onsets(
+    probability: np.ndarray,
+    tempo_map: TempoMap,
+    offset: float = 0.0,
+    difficulty: Difficulty = Difficulty.EXPERT,
+    bin_seconds: float = 0.01,
+) -> np.ndarray:
+    """The onsets that a listener's probabilities and the song's own rhythm make likely.
+
+    Every place of the grid holds a note or does not. How usual a note is on beats, halves, quarters and so on, around
+    a place, is told from how likely notes are there (expectation maximisation, [Dempster et al.,
+    1977](https://doi.org/10.1111/j.2517-6161.1977.tb01600.x)): a run of sixteenths is not torn where one of them is
+    hardly heard, and a song in eighths has none between them for an echo.
+
+    Args:
+        probability: of an onset in each bin of the audio, shape ``(bins,)``.
+        tempo_map: of the song.
+        offset: the second of the audio that its tick 0 is at.
+        difficulty: that the probabilities are of.
+        bin_seconds: between two bins.
+
+    Returns:
+        The bins that notes begin in, ascending.
+    """
+    places = _places(probability, tempo_map, offset, bin_seconds)
+    if not len(places.seconds):
+        return np.zeros(0, dtype=np.int64)
+    # A place reaches as far as it is the nearest.
+    between = (places.seconds[1:] + places.seconds[:-1]) / 2
+    reach = np.diff(places.seconds, prepend=places.seconds[0] - SHORTEST)[:2].max() / 2
+    edges = np.concatenate([[places.seconds[0] - reach], between, [places.seconds[-1] + reach]])
+    edges = np.clip(np.rint(edges / bin_seconds).astype(np.int64), 0, len(probability))
+    log_none = np.log1p(-np.clip(probability.astype(np.float64), 0.0, 1 - 1e-6))
+    none = np.concatenate([[0.0], np.cumsum(log_none)])
+    likely = np.clip(1 - np.exp(none[edges[1:]] - none[edges[:-1]]), 3e-4, 0.9)
+    evidence = TRUST * (np.log(likely / (1 - likely)) - NEUTRAL[difficulty])
+    chosen = np.flatnonzero(_with_rhythm(evidence, places) >= ENOUGH)
+    bins = np.rint(places.seconds[chosen] / bin_seconds).astype(np.int64)
+    return np.unique(bins[bins < len(probability)])
+
+
+def _with_rhythm(evidence: np.ndarray, places: _Places) -> np.ndarray:
+    """How likely a note is at each place, by the evidence there and by how usual notes are at such places."""
+    kinds, kind = np.unique(places.parts, return_inverse=True)
+    beat = places.beats - places.beats.min()
+    shape = beat.max() + 1, len(kinds)
+    likely = 1 / (1 + np.exp(-evidence))
+    count = _passages(np.ones(len(beat)), beat, kind, shape)
+    weight = USUAL_WEIGHT * count.max(axis=0)
+    for _ in range(ROUNDS):
+        usual = (_passages(likely, beat, kind, shape) + weight * USUAL) / (count + weight)
+        usual = usual[beat, kind]
+        likely = 1 / (1 + np.exp(-evidence) * (1 - usual) / usual)
+    return likely
+
+
+def _passages(values: np.ndarray, beat: np.ndarray, kind: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Sums of values over the passage around each beat, by kind, of ``shape`` (beats, kinds)."""
+    table = np.zeros(shape)
+    np.add.at(table, (beat, kind), values)
+    return gaussian_filter1d(table, PASSAGE_BEATS, axis=0, mode="constant")
+
+
+def _places(probability: np.ndarray, tempo_map: TempoMap, offset: float, bin_seconds: float) -> _Places:
+    """The places of the grid within the audio."""
+    end, resolution = len(probability) * bin_seconds, tempo_map.resolution
+    num_beats = int(np.ceil(int(tempo_map.ticks(end - offset)) / resolution))
+    if num_beats < 1:
+        return _Places(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    beats = np.arange(num_beats)
+    starts = tempo_map.seconds(np.append(beats, num_beats) * resolution) + offset
+    finer = 2.0 ** np.floor(np.log2(np.maximum(np.diff(starts) / (BINARY * SHORTEST), 1)))
+    parts = np.where(_in_triplets(probability, starts, finer, bin_seconds), TRIPLETS, BINARY) * finer.astype(np.int64)
+    seconds, of_beat, of_part = [], [], []
+    for beat, count in zip(beats.tolist(), parts.tolist(), strict=True):
+        seconds.append(tempo_map.seconds(np.rint((beat + np.arange(count) / count) * resolution)) + offset)
+        of_beat.append(np.full(count, beat))
+        of_part.append([Fraction(part, count).denominator for part in range(count)])
+    seconds, of_beat, of_part = (np.concatenate(values) for values in (seconds, of_beat, of_part))
+    within = (seconds >= 0) & (seconds < end)
+    return _Places(seconds[within], of_beat[within], of_part[within])
+
+
+def _in_triplets(probability: np.ndarray, starts: np.ndarray, finer: np.ndarray, bin_seconds: float) -> np.ndarray:
+    """Whether the passage around each beat is in triplets: what is likely then comes with a third of the beat.
+
+    It may come late all the time, as the attack of a guitar does.
+    """
+    moments = np.arange(len(probability)) * bin_seconds
+    turns = np.interp(moments, starts, np.arange(len(starts)))
+    beat = np.clip(turns.astype(np.int64), 0, len(finer) - 1)
+    turns = 2 * np.pi * turns * finer[beat]
+
+    def agreement(times: int) -> np.ndarray:
+        waves = (np.bincount(beat, probability * wave(times * turns), len(finer)) for wave in (np.cos, np.sin))
+        return np.hypot(*(gaussian_filter1d(wave, PASSAGE_BEATS / 2, mode="constant") for wave in waves))
+
+    return agreement(TRIPLETS) > CLEARLY * (agreement(BINARY // 2) + agreement(BINARY)) / 2

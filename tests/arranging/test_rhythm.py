@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tabhero_hf.arranging import find_onsets
+from tabhero_hf.arranging.rhythm import SHORTEST
+from tabhero_hf.charts import Difficulty, TempoMap
+
+MAP = TempoMap(480, ((0, 120.0),))
+BEATS = 80
+
+
+def listened(beats, probability, tempo_map=MAP, offset=0.0, spread=0.01, seconds=None) -> np.ndarray:
+    """What a listener says of onsets at so many beats: the probability of each, spread over some bins around it."""
+    times = tempo_map.seconds(np.asarray(beats) * tempo_map.resolution) + offset
+    bins = 0.01 * np.arange(round(100 * (times.max() + 1 if seconds is None else seconds)))
+    shape = np.exp(-0.5 * ((bins[:, None] - times) / spread) ** 2)
+    return 1 - np.prod(1 - np.broadcast_to(probability, len(times)) * shape / shape.sum(axis=0), axis=1)
+
+
+def found(probability, tempo_map=MAP, offset=0.0, **more) -> np.ndarray:
+    """The onsets found, in beats to a hundredth of a second."""
+    onsets = find_onsets(probability, tempo_map, offset, **more)
+    assert (np.diff(onsets) > 0).all()
+    return tempo_map.ticks(0.01 * onsets - offset) / tempo_map.resolution
+
+
+def shares(beats: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
+    """The shares of beats that are expected, and of those expected that are there."""
+    near = np.abs(beats[:, None] - expected) < 0.03
+    return near.any(axis=1).mean(), near.any(axis=0).mean()
+
+
+SIXTEENTHS = np.arange(0, BEATS, 0.25)
+
+
+def test_a_run_is_whole_where_some_of_it_is_hardly_heard():
+    heard = np.random.default_rng(0).choice([0.8, 0.15], len(SIXTEENTHS), p=[0.7, 0.3])
+    assert shares(found(listened(SIXTEENTHS, heard)), SIXTEENTHS) == (1, 1)
+
+
+def test_an_echo_is_no_note():
+    on_eighths = SIXTEENTHS % 0.5 == 0
+    echo = np.random.default_rng(0).choice([0.15, 0.01], len(SIXTEENTHS), p=[0.3, 0.7])
+    beats = found(listened(SIXTEENTHS, np.where(on_eighths, 0.8, echo)))
+    assert shares(beats, SIXTEENTHS[on_eighths]) == (1, 1)
+
+
+def test_each_passage_has_a_rhythm_of_its_own():
+    echo = np.arange(80.25, 160, 0.5)
+    played = np.concatenate([np.arange(0, 80, 0.25), np.arange(80, 160, 0.5)])
+    beats = found(listened(np.concatenate([played, echo]), np.repeat([0.7, 0.1], [len(played), len(echo)])))
+    for passage in (beats < 70), (beats > 90):
+        right, _ = shares(beats[passage], played)
+        assert right == 1
+    assert shares(beats, played)[1] == 1
+
+
+@pytest.mark.parametrize("late", [0.0, 0.03])
+def test_triplets_are_heard_as_such(late):
+    played = np.concatenate([np.arange(0, 40, 1 / 3), np.arange(40, 80, 0.25)])
+    # Each note is at its place, though the guitar is late all the time.
+    beats = found(listened(played, 0.6, offset=late, seconds=42))
+    for part in (played < 34) & (played > 2), played > 46:
+        right, there = shares(beats[(beats > played[part][0] - 0.1) & (beats < played[part][-1] + 0.1)], played[part])
+        assert right > 0.97 and there > 0.97
+
+
+@pytest.mark.parametrize(("bpm", "finest"), [(60, 1 / 8), (95, 1 / 8), (120, 1 / 4), (200, 1 / 4), (400, 1 / 4)])
+def test_the_grid_is_as_fine_as_anybody_plays(bpm, finest):
+    tempo_map = TempoMap(480, ((0, float(bpm)),))
+    beats = found(np.full(1000, 0.05), tempo_map)  # anything, anywhere
+    assert np.diff(beats).min() == pytest.approx(finest, abs=0.04)
+    assert np.diff(beats).min() * 60 / bpm >= SHORTEST - 0.01 or finest == 1 / 4
+
+
+def test_easier_difficulties_are_heard_with_less_doubt():
+    """The easier, the less often there is a note, and the less likely a listener holds one."""
+    probability = listened(SIXTEENTHS[::4], 0.08)
+    counts = [len(find_onsets(probability, MAP, difficulty=difficulty)) for difficulty in Difficulty]
+    assert counts == sorted(counts, reverse=True) and counts[0] > 0.9 * BEATS > counts[-1]
+
+
+@pytest.mark.parametrize("bins", [0, 1, 30, 5000])
+def test_silence_has_no_onsets(bins):
+    assert len(find_onsets(np.zeros(bins, np.float32), MAP, -0.3)) == 0
+
+
+def test_nothing_is_found_before_the_beats_begin():
+    assert len(find_onsets(np.full(100, 0.5), MAP, 3.0)) == 0
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    bpms=st.lists(st.floats(30, 400), min_size=1, max_size=4),
+    offset=st.floats(-3, 2),
+    bins=st.integers(1, 3000),
+    loudness=st.floats(0, 1),
+    seed=st.integers(0, 99),
+)
+def test_onsets_are_on_the_grid_and_within_the_audio(bpms, offset, bins, loudness, seed):
+    tempo_map = TempoMap(480, tuple((480 * 5 * i, bpm) for i, bpm in enumerate(bpms)))
+    probability = (loudness * np.random.default_rng(seed).random(bins)).astype(np.float32)
+    onsets = find_onsets(probability, tempo_map, offset)
+    assert (np.diff(onsets) > 0).all()
+    assert ((onsets >= 0) & (onsets < bins)).all()
+    places = np.concatenate([np.arange(0, 480 * 1000, 480 / parts) for parts in (32, 24)])
+    seconds = np.unique(tempo_map.seconds(np.rint(places)) + offset)
+    at = np.clip(np.searchsorted(seconds, onsets * 0.01), 1, len(seconds) - 1)
+    away = np.minimum(np.abs(seconds[at] - onsets * 0.01), np.abs(seconds[at - 1] - onsets * 0.01))
+    assert (away < 0.0051).all()
