@@ -5,7 +5,8 @@ Greedy decoding of a whole song: all windows of it and all charts of each window
 It writes the ids that `generate()` does. What differs is what a step costs: the encoder runs once for each window,
 however many charts are asked for, and so are its keys and values read once for all of them; nothing is done again for
 tokens already written; rows that have ended leave the batch; and on a processor the weights lie as its kernels want
-them.
+them. Where onsets are told, the token that leads to the next one is read together with the one before it, so that a
+note takes three steps and not four.
 """
 
 import copy
@@ -16,7 +17,7 @@ import psutil
 import torch
 from torch import nn
 from transformers.cache_utils import Cache, CacheLayerMixin, EncoderDecoderCache
-from transformers.masking_utils import create_bidirectional_mask
+from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
 
 from .generation_tabhero import NoteGrammar, constrain, next_onsets
 from .tokenization_tabhero import LAYOUT
@@ -137,8 +138,9 @@ class WindowBatch:
     """
     Some windows and the charts asked for, being decoded: a row for each chart of each window, all equally long.
 
-    Self-attention and the linear layers see `(rows, 1, hidden)`. Cross-attention sees `(windows, charts, hidden)`: the
-    charts of a window are queries to the same keys. Where rows have left, the table of windows and charts has gaps.
+    Self-attention and the linear layers see `(rows, 1, hidden)`, or 2 for two tokens. Cross-attention sees `(windows,
+    charts, hidden)`: the charts of a window are queries to the same keys. Where rows have left, the table of windows
+    and charts has gaps.
     """
 
     def __init__(
@@ -213,35 +215,66 @@ class WindowBatch:
         """Token ids of each row, `(rows, max_length)`, with `<BOS>` and padded."""
         ids = self.rows["token"].new_full((len(self.window_of_row), max_length), LAYOUT.pad_token_id)
         ids[:, 0] = LAYOUT.bos_token_id
-        for length in range(1, max_length):
-            ids[self.rows["row"], length] = self._step(max_length - length)
-            if length % STEPS_BETWEEN_CHECKS == 0 and not self._drop_ended():
+        length, steps = 1, 0
+        while length < max_length:
+            tokens = self._step(max_length - length)
+            ids[self.rows["row"], length : length + tokens.shape[1]] = tokens
+            length, steps = length + tokens.shape[1], steps + 1
+            if steps % STEPS_BETWEEN_CHECKS == 0 and not self._drop_ended():
                 break
         return ids
 
     def _step(self, tokens_left: int) -> torch.LongTensor:
-        """The next token of each row."""
+        """The next token of each row, or the next two where onsets tell the first of all rows: `(rows, 1 or 2)`."""
         rows = self.rows
-        scores = self._logits().float()
+        tokens, times = [rows["token"]], [rows["time"]]
+        if "next_onset" in rows and tokens_left > 1 and self.grammar.between_notes(rows["phase"]).all():
+            # Between notes a single token leads to the next onset, whatever its score.
+            self._advance(self._legal(tokens_left).int().argmax(dim=-1))
+            tokens.append(rows["token"])
+            times.append(rows["time"])
+        scores = self._logits(torch.stack(tokens, dim=1), torch.stack(times, dim=1)).float()
+        legal = self._legal(tokens_left + 1 - len(tokens))
+        self._advance(constrain(scores, legal).argmax(dim=-1))
+        return torch.stack([*tokens[1:], rows["token"]], dim=1)
+
+    def _legal(self, tokens_left: int) -> torch.BoolTensor:
+        """Which tokens may come next in each row, `(rows, vocab_size)`."""
+        rows = self.rows
         legal = self.grammar.legal_tokens(rows["phase"], rows["remaining"], rows["sustained"], tokens_left)
         if "next_onset" in rows:
             legal = self.grammar.lead_to_onsets(legal, rows["phase"], rows["time"], rows["next_onset"])
-        token = constrain(scores, legal).argmax(dim=-1)
+        return legal
+
+    def _advance(self, token: torch.LongTensor):
+        """Notes the next token of each row."""
+        rows = self.rows
         rows["token"] = token
         rows["time"] = rows["time"] + self.grammar.times[token]
         rows["phase"], rows["remaining"], rows["sustained"] = self.grammar.advance(
             token, rows["remaining"], rows["sustained"]
         )
-        self.position += 1
-        return token
 
-    def _logits(self) -> torch.Tensor:
-        """Scores of each row's next token, `(rows, vocab_size)`: what the model's `forward` gives for its last one."""
-        decoder, rows = self.decoder, self.rows
-        hidden_states = (decoder.embed_tokens(rows["token"]) + rows["condition"])[:, None]  # (rows, 1, hidden)
-        times = rows["time"][:, None]
-        position = torch.full((1, 1), self.position, device=times.device)
+    def _logits(self, tokens: torch.LongTensor, times: torch.LongTensor) -> torch.Tensor:
+        """
+        Scores of each row's next token, `(rows, vocab_size)`, behind the last of its new `tokens` `(rows, count)` and
+        their `times` in bins: what the model's `forward` gives.
+        """
+        decoder, rows, count = self.decoder, self.rows, tokens.shape[1]
+        hidden_states = decoder.embed_tokens(tokens) + rows["condition"][:, None]  # (rows, count, hidden)
+        position = torch.arange(self.position, self.position + count, device=times.device)[None]
         position_embeddings = decoder.rotary_emb(hidden_states, position_ids=position)
+        self_mask, cross_mask = None, self.cross_mask
+        if count > 1:
+            self_mask = create_causal_mask(
+                config=self.model.config,
+                inputs_embeds=hidden_states,
+                attention_mask=None,
+                past_key_values=self.cache,
+                position_ids=position,
+            )
+            if cross_mask is not None and cross_mask.ndim == 4:
+                cross_mask = cross_mask.repeat_interleave(count, dim=2)
         time_embeddings = None
         if self.positions_per_bin is not None:
             time_embeddings = tuple(
@@ -250,36 +283,37 @@ class WindowBatch:
             )
         for layer in decoder.layers:
             attn_output, _ = layer.self_attn(
-                layer.input_layernorm(hidden_states), None, position_embeddings, past_key_values=self.cache
+                layer.input_layernorm(hidden_states), self_mask, position_embeddings, past_key_values=self.cache
             )
             hidden_states = hidden_states + attn_output
             attn_output, _ = layer.encoder_attn(
                 self._to_windows(layer.post_attention_layernorm(hidden_states)),
-                self.cross_mask,
+                cross_mask,
                 time_embeddings,
                 key_value_states=self.encoder_states,
                 key_position_embeddings=self.encoder_time_embeddings,
                 past_key_values=self.cache,
             )
-            hidden_states = hidden_states + self._to_rows(attn_output)
+            hidden_states = hidden_states + self._to_rows(attn_output, count)
             hidden_states = hidden_states + layer.mlp(layer.final_layernorm(hidden_states))
+        self.position += count
         tables = (rows["log_onset"], rows["log_survival"]) if "log_onset" in rows else None
         return self.model.token_logits(
-            decoder.norm(hidden_states), times, tables, rows.get("fret_logits"), rows.get("mask")
+            decoder.norm(hidden_states[:, -1:]), times[:, -1:], tables, rows.get("fret_logits"), rows.get("mask")
         )[:, 0]
 
     def _to_windows(self, states: torch.Tensor) -> torch.Tensor:
-        """`(rows, 1, width)` -> `(windows, charts, width)`."""
+        """`(rows, count, width)` -> `(windows, charts * count, width)`."""
         windows, charts = self.table
-        if self.place is None:
-            return states.view(windows, charts, -1)
-        table = states.new_zeros(windows * charts, states.shape[-1])
-        return table.index_copy_(0, self.place, states[:, 0]).view(windows, charts, -1)
+        if self.place is not None:
+            table = states.new_zeros(windows * charts, *states.shape[1:])
+            states = table.index_copy_(0, self.place, states)
+        return states.reshape(windows, -1, states.shape[-1])
 
-    def _to_rows(self, states: torch.Tensor) -> torch.Tensor:
-        """`(windows, charts, width)` -> `(rows, 1, width)`."""
-        states = states.flatten(0, 1)
-        return (states if self.place is None else states[self.place])[:, None]
+    def _to_rows(self, states: torch.Tensor, count: int) -> torch.Tensor:
+        """`(windows, charts * count, width)` -> `(rows, count, width)`."""
+        states = states.reshape(-1, count, states.shape[-1])
+        return states if self.place is None else states[self.place]
 
     def _drop_ended(self) -> int:
         """Lets the rows that have ended leave, and windows without rows. Returns how many rows are left."""

@@ -202,6 +202,11 @@ class NoteGrammar:
             legal = legal & ~(self.is_duration & (phase == _LONG_DURATION)[:, None])
         return legal
 
+    @staticmethod
+    def between_notes(phase: torch.LongTensor) -> torch.BoolTensor:
+        """Which rows have nothing left to write of a note, but the time of the next one, or the end."""
+        return (phase == _START) | (phase == _NOTE) | (phase == _END)
+
     def lead_to_onsets(
         self, legal: torch.BoolTensor, phase: torch.LongTensor, now: torch.LongTensor, next_onset: torch.LongTensor
     ) -> torch.BoolTensor:

@@ -290,6 +290,21 @@ def test_notes_begin_when_they_are_told_to(model):
     assert len(begun(ids[1, 0])) > 20
 
 
+def test_a_note_takes_three_steps_where_its_onset_is_told(model, monkeypatch):
+    counts, original = [], WindowBatch._step
+
+    def step(batch, tokens_left):
+        tokens = original(batch, tokens_left)
+        counts.append(tokens.shape[1])
+        return tokens
+
+    monkeypatch.setattr(WindowBatch, "_step", step)
+    onsets = torch.zeros(3, 3, 1400, dtype=torch.bool)
+    onsets[..., 5::25] = True
+    model.generate_windows(**song(torch.full((3,), 1200), 1200), **CHARTS, max_new_tokens=80, onsets=onsets)
+    assert counts[:9] == [2, 1, 1] * 3 and 2 * sum(counts) > 2.5 * len(counts)
+
+
 def test_no_note_is_cut_where_there_are_more_onsets_than_tokens(model):
     inputs = song(LONG, 1200)
     onsets = told(model, inputs)
@@ -299,8 +314,10 @@ def test_no_note_is_cut_where_there_are_more_onsets_than_tokens(model):
 
 
 @pytest.mark.parametrize("settings", [{}, {"num_beams": 2}, {"do_sample": True}], ids=["greedy", "beams", "sampled"])
-def test_generate_is_told_alike(model, settings):
-    inputs = song(LONG, 1200)
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_generate_is_told_alike(settings, attention):
+    inputs, model = song(LONG, 1200), long_winded()
+    model.set_attn_implementation(attention)
     onsets = told(model, inputs)
     ids = model.generate_windows(**inputs, **CHARTS, max_new_tokens=120, onsets=onsets, batch_size=4)
     for chart, (difficulty, instrument) in enumerate(zip(*CHARTS.values(), strict=True)):
