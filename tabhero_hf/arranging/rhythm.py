@@ -18,7 +18,8 @@ BINARY, TRIPLETS = 4, 3
 
 NEUTRAL = {Difficulty.EASY: -3.0, Difficulty.MEDIUM: -2.4, Difficulty.HARD: -1.8, Difficulty.EXPERT: -1.8}
 """Log-odds of a note at a place that speak neither for nor against one. Listeners are the less sure the less a song is
-like those they have learned from, so that these are below the log-odds of a usual place."""
+like those they have learned from, so that these are below the log-odds of a usual place. These, ``TRUST`` and
+``ENOUGH`` were chosen for the bundled checkpoint, see docs/charting.md."""
 
 CLEARLY = 1.6
 """Triplets have to agree with what is heard better by this factor than halves and quarters of a beat."""
@@ -34,7 +35,7 @@ USUAL, USUAL_WEIGHT = 0.3, 0.05
 
 ROUNDS = 12
 ENOUGH = 0.6
-"""A note is written that is as likely as this: a missing one costs more of an F1 than one too many."""
+"""A note is written that is as likely as this."""
 
 
 class _Places(NamedTuple):
