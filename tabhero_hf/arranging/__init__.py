@@ -10,6 +10,7 @@ import numpy as np
 from tabhero_hf.charts import Chart, Difficulty, Instrument, SecondsNote, TempoMap, Track
 from tabhero_hf.charts.check import holds_notes
 from tabhero_hf.charts.measures import Measures
+from tabhero_hf.charts.star_power import place_star_power
 
 from .confidence import least_sure, measure_confidence
 from .ladder import climb, holds
@@ -17,7 +18,7 @@ from .playability import make_playable
 from .rhythm import find_onsets
 from .rules import count_broken_rules
 from .snapping import snap
-from .structure import Section, chorus_start, find_sections, find_solos, place_star_power, section_events
+from .structure import Section, chorus_start, find_sections, find_solos, section_events
 
 Key = tuple[Instrument, Difficulty]
 
@@ -79,7 +80,7 @@ def _with_phrases(
     """The tracks of an instrument with the star power and solos of the hardest, where their own notes are in them."""
     of_it = {key: track for key, track in tracks.items() if key[0] == instrument}
     hardest = of_it[max(of_it)]
-    star_power = place_star_power(hardest, sections, measures, tempo_map)
+    star_power = place_star_power(hardest, measures, [measures.line(section.first) for section in sections])
     solos = find_solos(hardest, sections, measures, tempo_map)
     phrased = {}
     for key, track in of_it.items():

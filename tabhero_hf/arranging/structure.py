@@ -33,12 +33,6 @@ itself."""
 SOLO_SECONDS, SOLO_DENSITY = 8.0, 1.5
 """A solo is this long, and has this many times as many notes a second as the song, at least."""
 
-STAR_POWER_SECONDS = 35.0
-"""From one star power phrase to the next."""
-
-STAR_POWER_NOTES = 4
-STAR_POWER_MEASURES = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -122,34 +116,6 @@ def find_solos(
         and count >= SOLO_DENSITY * usual * seconds
         and chords <= 0.1 * count
     )
-
-
-def place_star_power(
-    track: Track, sections: Sequence[Section], measures: Measures, tempo_map: TempoMap
-) -> tuple[Phrase, ...]:
-    """Phrases of whole measures, about one in each 35 s, at the start of sections where there is one near.
-
-    Args:
-        track: the hardest of an instrument; easier ones take over what holds their notes.
-    """
-    ticks = [note.tick for note in track.notes]
-    starts = [measures.line(section.first) for section in sections]
-    phrases: list[Phrase] = []
-    at = 0
-    while at < len(ticks):
-        earliest = float(tempo_map.seconds(ticks[at]))
-        near = [start for start in starts if earliest - 1e-6 <= tempo_map.seconds(start) <= earliest + 10]
-        start = max(near[0], 0) if near else measures.line(measures.at(ticks[at]))
-        start = max(start, phrases[-1].end) if phrases else start
-        measure = measures.at(start)
-        enough = bisect_left(ticks, start) + STAR_POWER_NOTES - 1
-        if enough >= len(ticks):
-            break
-        end = measures.line(max(measure + STAR_POWER_MEASURES, measures.at(ticks[enough]) + 1))
-        phrases.append(Phrase(start, end - start))
-        later = int(tempo_map.ticks(tempo_map.seconds(start) + STAR_POWER_SECONDS))
-        at = bisect_left(ticks, max(end, later))
-    return tuple(phrases)
 
 
 def _typical_seconds(measures: Measures, first: int, last: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -37,12 +36,10 @@ from .check import (
 )
 from .measures import Measures
 from .notes import OPEN_LANE, Chart, Difficulty, Event, Instrument, Kind, Note, Phrase, Track
+from .star_power import place_star_power
 from .tempo import TempoMap
 
 SECTION_MEASURES = 16
-STAR_POWER_MEASURES = 2
-STAR_POWER_EVERY = 35.0
-STAR_POWER_PHRASE_NOTES = 4
 
 MOVES = {
     Difficulty.EASY: (({BLUE}, BLUE, YELLOW), ({ORANGE}, ORANGE, YELLOW)),
@@ -329,7 +326,7 @@ def _with_star_power(
         return {}
     hardest_first = sorted(parts, key=lambda track: -track.difficulty)
     phrases = next((track.star_power for track in hardest_first if track.star_power), ())
-    phrases = phrases or _star_power(max(lacking, key=lambda track: track.difficulty), tempo_map, measures)
+    phrases = phrases or place_star_power(max(lacking, key=lambda track: track.difficulty), measures)
     mended = {}
     for track in parts:
         if track.star_power:
@@ -337,29 +334,11 @@ def _with_star_power(
         ticks = [note.tick for note in track.notes]
         own = tuple(phrase for phrase in phrases if holds_notes(phrase, ticks))
         if not own and track in lacking:
-            own = _star_power(track, tempo_map, measures)
+            own = place_star_power(track, measures)
         for phrase in own:
             say("a star power phrase is added", phrase.tick, track)
         mended[track.instrument, track.difficulty] = replace(track, star_power=own)
     return mended
-
-
-def _star_power(track: Track, tempo_map: TempoMap, measures: Measures) -> tuple[Phrase, ...]:
-    """Phrases from measure line to measure line, the first at the first note, each with notes enough."""
-    ticks = [note.tick for note in track.notes]
-    phrases = []
-    at = 0
-    while at < len(ticks):
-        measure = measures.at(ticks[at])
-        start = measures.line(measure)
-        enough = bisect_left(ticks, start) + STAR_POWER_PHRASE_NOTES - 1
-        if enough >= len(ticks):
-            break
-        end = measures.line(max(measure + STAR_POWER_MEASURES, measures.at(ticks[enough]) + 1))
-        phrases.append(Phrase(start, end - start))
-        later = int(tempo_map.ticks(tempo_map.seconds(start) + STAR_POWER_EVERY))
-        at = bisect_left(ticks, max(end, later))
-    return tuple(phrases)
 
 
 # The song

@@ -3,9 +3,10 @@ import pytest
 
 from tabhero_hf.arranging import arrange, climb, holds, make_playable
 from tabhero_hf.arranging.playability import FASTEST_LEAPS
-from tabhero_hf.arranging.structure import find_sections, place_star_power
+from tabhero_hf.arranging.structure import find_sections
 from tabhero_hf.charts import Difficulty, Instrument, Kind, Note, TempoMap, Track, check, mend, read_song
 from tabhero_hf.charts.measures import Measures
+from tabhero_hf.charts.star_power import place_star_power
 from tabhero_hf.evaluation.metrics import on_grid_share, onset_f1
 
 LEAD = Instrument.LEAD
@@ -173,7 +174,7 @@ def test_star_power_comes_in_whole_measures_all_through_the_song():
     played, sound = song_of("abababab")
     measures = Measures(MAP)
     sections = find_sections({(LEAD, EXPERT): played}, measures, sound)
-    phrases = place_star_power(played, sections, measures, MAP)
+    phrases = place_star_power(played, measures, [measures.line(section.first) for section in sections])
     starts = MAP.seconds([phrase.tick for phrase in phrases])
     assert len(phrases) >= 3 and (np.diff(starts) >= 30).all() and (np.diff(starts) <= 46).all()
     for phrase in phrases:
