@@ -48,10 +48,10 @@ REAL := /usr/share/games/fretsonfire/data/songs
 PREPARE := $(BIN)/python scripts/prepare_dataset.py
 WINDOWS := --audio parts --max_frames 688 --overlap_frames 172
 checkpoint: setup
-	$(BIN)/python scripts/make_training_songs.py $(SHIPPED)/songs --songs 69 --first_seed 2000 \
-		--soundfont $(SOUNDFONT)
-	$(BIN)/python scripts/make_training_songs.py $(SHIPPED)/songs --songs 58 --first_seed 5000 \
-		--soundfont $(SOUNDFONT) --midi $(PIECES)
+	for made in "69 2000" "62 3000" "58 5000 --midi $(PIECES)" "58 6000 --midi $(PIECES)"; do \
+		set -- $$made; count=$$1 seed=$$2; shift 2; \
+		$(BIN)/python scripts/make_training_songs.py $(SHIPPED)/songs --songs $$count --first_seed $$seed \
+			--soundfont $(SOUNDFONT) "$$@" || exit 1; done
 	$(PREPARE) $(SHIPPED)/songs $(SHIPPED)/made $(WINDOWS) --splits 0.97,0.03,0
 	mkdir -p $(SHIPPED)/mit
 	for song in "Escape from chaosland" "Metal madness" "War of freedom"; do \

@@ -60,8 +60,8 @@ class AudioToChartPipeline(Pipeline):
     as the model heard them (see [`TabHeroTokenizer`]); `chart`, what [`~tabhero_hf.arranging.arrange`] makes of them,
     a [`~tabhero_hf.charts.Chart`] on the song's own beat; `confidence`, 0 to 1 for each quarter note of its map, or
     `None` where the map was given; and `measure_confidence`, by instrument how sure the notes of each measure are, see
-    [`~tabhero_hf.arranging.measure_confidence`]: of the hardest difficulty asked for, and by the model's onset head,
-    without which it is empty.
+    [`~tabhero_hf.arranging.measure_confidence`]: of the hardest difficulty asked for, and by what made its onsets
+    likely; empty for a model without an onset head.
 
     Raises:
         ValueError: an unknown difficulty or instrument, or audio that cannot be used ([`~tabhero_hf.audio.AudioError`]
@@ -162,14 +162,7 @@ class AudioToChartPipeline(Pipeline):
             return {**inputs, "sequences": []}
         instruments, difficulties = torch.tensor(inputs["asked"], device=self.device).T
         audio = {name: inputs[name] for name in ("input_features", "attention_mask")}
-        probabilities = self.model.onset_probabilities(
-            **audio, difficulty_ids=difficulties, instrument_ids=instruments
-        )
-        onsets = None
-        if probabilities is not None:
-            probabilities = probabilities.cpu().numpy()
-            if inputs["on_beat"]:
-                onsets = self._onsets(inputs, probabilities)
+        probabilities, onsets = self._listen(inputs, audio, difficulties, instruments)
         heard = {**inputs, "onset_probabilities": probabilities}
         if self.model.decodes_greedily(**generate_kwargs):
             written = self.model.generate_windows(
@@ -201,18 +194,31 @@ class AudioToChartPipeline(Pipeline):
                 monitor_progress(len(sequences), len(rows))
         return {**heard, "sequences": sequences}
 
-    def _onsets(self, inputs: dict, probabilities: np.ndarray) -> torch.BoolTensor:
-        """Where notes begin, `(charts, windows, bins)`, by what is likely in a song's windows and by its rhythm."""
+    def _listen(
+        self, inputs: dict, audio: dict, difficulties: torch.LongTensor, instruments: torch.LongTensor
+    ) -> tuple[list[np.ndarray] | None, torch.BoolTensor | None]:
+        """
+        How likely a note is in each bin of the song, for each chart, and the bins of its windows that notes begin in,
+        `(charts, windows, bins)`. `None` for what the model cannot tell, or is not to.
+        """
+        windows = self.model.onset_probabilities(**audio, difficulty_ids=difficulties, instrument_ids=instruments)
+        if windows is None:
+            return None, None
         starts, beats = inputs["window_start"].tolist(), inputs["beats"]
         seconds = len(inputs["waveform"]) / self.feature_extractor.sampling_rate
-        onsets = np.zeros(probabilities.shape, dtype=bool)
-        for (_, difficulty), windows, of_windows in zip(inputs["asked"], probabilities, onsets, strict=True):
-            song = _of_song(windows, starts, seconds)
-            begin = TIME_STEP * find_onsets(song, beats.tempo_map, beats.offset, difficulty)
-            for of_window, start in zip(of_windows, starts, strict=True):
-                bins = np.rint((begin - start) / TIME_STEP).astype(np.int64)
-                of_window[bins[(bins >= 0) & (bins < len(of_window))]] = True
-        return torch.from_numpy(onsets).to(self.device)
+        songs = _of_songs(windows.cpu().numpy(), starts, seconds)
+        if not inputs["on_beat"]:
+            return list(songs), None
+        found = [
+            find_onsets(song, beats.tempo_map, beats.offset, difficulty)
+            for song, (_, difficulty) in zip(songs, inputs["asked"], strict=True)
+        ]
+        onsets = torch.zeros_like(windows, dtype=torch.bool)
+        for chart, song in enumerate(found):
+            for window, start in enumerate(starts):
+                bins = np.rint(song.bins - start / TIME_STEP).astype(np.int64)
+                onsets[chart, window, bins[(bins >= 0) & (bins < onsets.shape[2])]] = True
+        return [song.probability for song in found], onsets
 
     def _best(self, written, difficulties: torch.LongTensor, num_candidates: int) -> torch.LongTensor:
         """Of each row's candidates the likeliest, where a note that breaks a rule costs as if one token were e^-4."""
@@ -249,29 +255,24 @@ class AudioToChartPipeline(Pipeline):
             (instrument.name.lower(), difficulty.name.lower()): song
             for (instrument, difficulty), song in notes.items()
         }
-        measures, seconds = Measures(beats.tempo_map), len(outputs["waveform"]) / self.feature_extractor.sampling_rate
-        sure = {}
-        if outputs.get("onset_probabilities") is not None:
-            for instrument, hardest in dict(sorted(asked)).items():
-                onsets = np.array([note[0] for note in chart.to_seconds(instrument, hardest)])
-                windows = outputs["onset_probabilities"][asked.index((instrument, hardest))]
-                sure[instrument.name.lower()] = measure_confidence(
-                    onsets, _of_song(windows, starts, seconds), measures, beats.offset
-                )
+        measures, sure = Measures(beats.tempo_map), {}
+        for instrument, hardest in dict(sorted(asked)).items() if outputs.get("onset_probabilities") else ():
+            onsets = np.array([note[0] for note in chart.to_seconds(instrument, hardest)])
+            probabilities = outputs["onset_probabilities"][asked.index((instrument, hardest))]
+            sure[instrument.name.lower()] = measure_confidence(onsets, probabilities, measures, beats.offset)
         return {"notes": names, "chart": chart, "confidence": beats.confidence, "measure_confidence": sure}
 
 
-def _of_song(windows: np.ndarray, starts: list[float], seconds: float) -> np.ndarray:
-    """The bins of a song from those of its windows `(windows, bins)`, joined at the middle of each overlap."""
-    song = np.zeros(round(seconds / TIME_STEP))
-    end = 0.0
-    for window, start in zip(windows, starts, strict=True):
+def _of_songs(windows: np.ndarray, starts: list[float], seconds: float) -> np.ndarray:
+    """A song's bins, `(charts, bins)`, from its windows', `(charts, windows, bins)`: overlaps part in the middle."""
+    songs, end = np.zeros((len(windows), round(seconds / TIME_STEP))), 0.0
+    for window, start in enumerate(starts):
         seam = (start + max(start, end)) / 2
         first = round(seam / TIME_STEP)
-        own = window[first - round(start / TIME_STEP) :][: max(len(song) - first, 0)]
-        song[first : first + len(own)] = own
-        end = start + len(window) * TIME_STEP
-    return song
+        own = windows[:, window, first - round(start / TIME_STEP) :][:, : max(songs.shape[1] - first, 0)]
+        songs[:, first : first + own.shape[1]] = own
+        end = start + windows.shape[2] * TIME_STEP
+    return songs
 
 
 def _sound_of_measures(waveform: np.ndarray, sampling_rate: int, beats: Beats) -> tuple[np.ndarray, np.ndarray]:

@@ -49,13 +49,24 @@ class _Places(NamedTuple):
     parts: np.ndarray
 
 
+class Onsets(NamedTuple):
+    """When notes begin, told by sound and rhythm.
+
+    ``bins`` are those that notes begin in, ascending; ``probability`` is that of a note in each bin of the audio, 0
+    between the places of the grid, shape ``(bins,)``.
+    """
+
+    bins: np.ndarray
+    probability: np.ndarray
+
+
 def find_onsets(
     probability: np.ndarray,
     tempo_map: TempoMap,
     offset: float = 0.0,
     difficulty: Difficulty = Difficulty.EXPERT,
     bin_seconds: float = 0.01,
-) -> np.ndarray:
+) -> Onsets:
     """The onsets that a listener's probabilities and the song's own rhythm make likely.
 
     Every place of the grid holds a note or does not. How usual a note is on beats, halves, quarters and so on, around
@@ -69,13 +80,11 @@ def find_onsets(
         offset: the second of the audio that its tick 0 is at.
         difficulty: that the probabilities are of.
         bin_seconds: between two bins.
-
-    Returns:
-        The bins that notes begin in, ascending.
     """
     places = _places(probability, tempo_map, offset, bin_seconds)
+    onsets = np.zeros(len(probability))
     if not len(places.seconds):
-        return np.zeros(0, dtype=np.int64)
+        return Onsets(np.zeros(0, dtype=np.int64), onsets)
     # A place reaches as far as it is the nearest.
     between = (places.seconds[1:] + places.seconds[:-1]) / 2
     reach = np.diff(places.seconds, prepend=places.seconds[0] - SHORTEST)[:2].max() / 2
@@ -85,9 +94,10 @@ def find_onsets(
     none = np.concatenate([[0.0], np.cumsum(log_none)])
     likely = np.clip(1 - np.exp(none[edges[1:]] - none[edges[:-1]]), 3e-4, 0.9)
     evidence = TRUST * (np.log(likely / (1 - likely)) - NEUTRAL[difficulty])
-    chosen = np.flatnonzero(_with_rhythm(evidence, places) >= ENOUGH)
-    bins = np.rint(places.seconds[chosen] / bin_seconds).astype(np.int64)
-    return np.unique(bins[bins < len(probability)])
+    bins = np.rint(places.seconds / bin_seconds).astype(np.int64)
+    within = bins < len(probability)
+    onsets[bins[within]] = _with_rhythm(evidence, places)[within]
+    return Onsets(np.flatnonzero(onsets >= ENOUGH), onsets)
 
 
 def _with_rhythm(evidence: np.ndarray, places: _Places) -> np.ndarray:

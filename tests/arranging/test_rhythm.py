@@ -21,7 +21,7 @@ def listened(beats, probability, tempo_map=MAP, offset=0.0, spread=0.01, seconds
 
 def found(probability, tempo_map=MAP, offset=0.0, **more) -> np.ndarray:
     """The onsets found, in beats to a hundredth of a second."""
-    onsets = find_onsets(probability, tempo_map, offset, **more)
+    onsets = find_onsets(probability, tempo_map, offset, **more).bins
     assert (np.diff(onsets) > 0).all()
     return tempo_map.ticks(0.01 * onsets - offset) / tempo_map.resolution
 
@@ -78,17 +78,19 @@ def test_the_grid_is_as_fine_as_anybody_plays(bpm, finest):
 def test_easier_difficulties_are_heard_with_less_doubt():
     """The easier, the less often there is a note, and the less likely a listener holds one."""
     probability = listened(SIXTEENTHS[::4], 0.08)
-    counts = [len(find_onsets(probability, MAP, difficulty=difficulty)) for difficulty in Difficulty]
+    counts = [len(find_onsets(probability, MAP, difficulty=difficulty).bins) for difficulty in Difficulty]
     assert counts == sorted(counts, reverse=True) and counts[0] > 0.9 * BEATS > counts[-1]
 
 
 @pytest.mark.parametrize("bins", [0, 1, 30, 5000])
 def test_silence_has_no_onsets(bins):
-    assert len(find_onsets(np.zeros(bins, np.float32), MAP, -0.3)) == 0
+    onsets = find_onsets(np.zeros(bins, np.float32), MAP, -0.3)
+    assert len(onsets.bins) == 0 and onsets.probability.shape == (bins,)
+    assert onsets.probability.max(initial=0) < 0.1
 
 
 def test_nothing_is_found_before_the_beats_begin():
-    assert len(find_onsets(np.full(100, 0.5), MAP, 3.0)) == 0
+    assert not find_onsets(np.full(100, 0.5), MAP, 3.0).probability.any()
 
 
 @settings(max_examples=50, deadline=None)
@@ -102,7 +104,8 @@ def test_nothing_is_found_before_the_beats_begin():
 def test_onsets_are_on_the_grid_and_within_the_audio(bpms, offset, bins, loudness, seed):
     tempo_map = TempoMap(480, tuple((480 * 5 * i, bpm) for i, bpm in enumerate(bpms)))
     probability = (loudness * np.random.default_rng(seed).random(bins)).astype(np.float32)
-    onsets = find_onsets(probability, tempo_map, offset)
+    onsets, likely = find_onsets(probability, tempo_map, offset)
+    assert likely.shape == (bins,) and 0 <= likely.min() and likely.max() <= 1
     assert (np.diff(onsets) > 0).all()
     assert ((onsets >= 0) & (onsets < bins)).all()
     places = np.concatenate([np.arange(0, 480 * 1000, 480 / parts) for parts in (32, 24)])
