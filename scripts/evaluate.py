@@ -209,6 +209,7 @@ def score_track(track: Key, songs: list[HeardSong], other: dict[Key, list[Note]]
         systems["clicks, 5 per second"] = chart(blind_clicks(song.seconds), fret)
         systems["eighths, fitted tempo"] = chart(song.fitted, fret)
         systems["eighths, true tempo (oracle)"] = chart(true_eighths, fret)
+        systems["the human's onsets, one lane"] = chart([note[0] for note in song.human[track]], fret)
         systems["the human chart"] = song.human[track]
         for system, notes in systems.items():
             scores = score_chart(

@@ -22,7 +22,7 @@ from tabhero_hf import (
 SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "evaluate.py"
 BASELINES = [
     *("librosa onsets", "clicks, 5 per second", "eighths, fitted tempo", "eighths, true tempo (oracle)"),
-    "the human chart",
+    *("the human's onsets, one lane", "the human chart"),
 ]
 
 
@@ -88,6 +88,8 @@ def test_the_model_stands_beside_every_baseline(run, demo_song, tmp_path):
     # The two songs are one: what is heard there is heard here.
     assert expert["model"]["onset_f1_50"] == expert["model, another song's audio"]["onset_f1_50"]
     assert expert["the human chart"]["note_f1"]["mean"] == 1
+    one_lane = expert["the human's onsets, one lane"]
+    assert one_lane["onset_f1_50"]["mean"] == 1 and 0 < one_lane["contour"]["mean"] < 1
     assert expert["librosa onsets"]["onset_f1_50"]["mean"] > 0.7
     assert expert["eighths, true tempo (oracle)"]["on_grid"]["mean"] == 1
     assert 0 < expert["clicks, 5 per second"]["onset_f1_50"]["mean"] < 0.7
