@@ -59,8 +59,8 @@ checkpoint: setup
 	$(PREPARE) $(SHIPPED)/mit $(SHIPPED)/real $(WINDOWS) --splits 1,0,0 --align True
 	$(LAUNCH) scripts/train.py scripts/configs/shipped.yaml \
 		--resume_from_checkpoint $$(ls -d $(SHIPPED)/model/checkpoint-* >/dev/null 2>&1 && echo true || echo false)
-	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/model $(SHIPPED)/model/checkpoint-1600 \
-		$(SHIPPED)/model/checkpoint-1700 --earlier tabhero_hf/checkpoints/tiny
+	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/model $(SHIPPED)/model/checkpoint-1300 \
+		$(SHIPPED)/model/checkpoint-1400 --earlier tabhero_hf/checkpoints/tiny
 
 # 200,000 broken files, some ten minutes.
 fuzz: setup

@@ -6,7 +6,7 @@ Put a model folder into the package, from where `bundled_checkpoint()` serves it
 
 Of several folders, the weights are averaged: the last checkpoints of a run hear more together than the last one alone
 (Izmailov et al. 2018, arXiv:1803.05407). All else is the first one's. With `--earlier`, what a run started from is
-blended in: a stage that teaches frets can leave onsets to the one before (Wortsman et al. 2022, arXiv:2109.01903).
+blended in half and half: what a stage forgets, the one before may still know (Wortsman et al. 2022, arXiv:2109.01903).
 
 Weights are stored in half precision, for the file alone: unless told otherwise, the model computes in float32. A saved
 folder carries the model's code for those without the package. Within the package that would be a copy, so it is left
@@ -25,9 +25,6 @@ from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME, PROCESSOR_NA
 
 CHECKPOINTS = Path(__file__).parent.parent / "tabhero_hf" / "checkpoints"
 MAX_WEIGHT_BYTES = 30_000_000
-EARLIER_SHARES = (("onset", 1.0), ("fret_head", 0.5), (".encoder.", 0.85), ("", 0.5))
-"""How much of the earlier weights stays, by the first of these that is in a tensor's name."""
-
 SETTINGS = (CONFIG_NAME, GENERATION_CONFIG_NAME, PROCESSOR_NAME, "tokenizer_config.json", "vocab.json")
 
 
@@ -57,25 +54,20 @@ def mean_weights(folders: list[Path]) -> dict[str, torch.Tensor]:
     return {name: (tensor / len(folders)).half() for name, tensor in total.items()}
 
 
-def blended(weights: dict[str, torch.Tensor], earlier: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights with the `EARLIER_SHARES` of earlier ones, in half precision."""
-    shares = {name: next(share for part, share in EARLIER_SHARES if part in name) for name in weights}
-    return {name: torch.lerp(weights[name].float(), earlier[name].float(), shares[name]).half() for name in weights}
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "folders", type=Path, nargs="+", help="model folders; the first with processor and generation settings"
     )
-    parser.add_argument("--earlier", type=Path, help="model folder to blend in: that which the run started from")
+    parser.add_argument("--earlier", type=Path, help="what the run started from, to blend in half and half")
     parser.add_argument("--name", default="tiny", help="name of the bundled checkpoint")
     args = parser.parse_args()
     try:
         weights = mean_weights(args.folders)
         if args.earlier:
             mean_weights([args.folders[0], args.earlier])  # refuses what does not fit
-            weights = blended(weights, mean_weights([args.earlier]))
+            before = mean_weights([args.earlier])
+            weights = {name: ((own.float() + before[name].float()) / 2).half() for name, own in weights.items()}
         files = {name: without_code(json.loads((args.folders[0] / name).read_text())) for name in SETTINGS}
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
