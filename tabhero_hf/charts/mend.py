@@ -366,7 +366,8 @@ def _with_one_end(chart: Chart, measures: Measures, duration: float | None, say:
     if end is None:
         end = measures.line(measures.at(max(track.end_tick for track in chart.tracks.values())) + 1)
     if duration is not None:
-        seconds = floor(1000 * duration) / 1000 - chart.offset
+        # Games count in the audio's time, and scan-chart from tick 0: by both, as far as notes leave room for it.
+        seconds = floor(1000 * duration) / 1000 - max(chart.offset, 0.0)
         latest = int(chart.tempo_map.ticks(seconds))
         latest -= bool(chart.tempo_map.seconds(latest) > seconds)
         end = max(last, min(end, latest))

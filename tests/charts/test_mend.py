@@ -296,6 +296,12 @@ def test_end_comes_no_later_than_the_audio_s(duration, end):
     assert mend(result.chart, duration).changes == []
 
 
+@pytest.mark.parametrize(("offset", "end"), [(0.0, 5000), (-1.5, 5000), (1.0, 4000)])
+def test_end_is_within_the_audio_from_tick_0_and_from_its_start(offset, end):
+    result = mend(chart(Note(START, (0,), 1920), end_ticks=(), offset=offset), 5.0)
+    assert result.chart.end_ticks == (end,)
+
+
 def test_sections_are_added_where_there_are_notes():
     notes = tuple(Note(1920 * measure + 100, (0,)) for measure in (2, 17, 18, 50))
     result = mend(chart(*notes, sections=(), end_ticks=(10**6,)))
