@@ -105,7 +105,8 @@ def chart_song(
                 **charter_name,
                 **(metadata or {}),
             },
-            song_length=duration,
+            # scan-chart counts from tick 0, which a lead-in puts before the audio: a last note may come later than it.
+            song_length=max([duration, *np.ceil(1000 * chart.tempo_map.seconds(chart.end_ticks)) / 1000]),
         )
     notes = {
         (instrument.name.lower(), difficulty.name.lower()): chart.to_seconds(instrument, difficulty)

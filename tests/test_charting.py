@@ -25,6 +25,19 @@ def tone():
     return 0.3 * np.sin(np.arange(3 * 22050) / 10)
 
 
+def test_a_last_note_behind_a_lead_in_is_within_the_song_from_tick_0(tmp_path, tone):
+    """As scan-chart counts; the audio begins later then, and the note is within it."""
+    soundfile.write(tmp_path / "a.ogg", tone, 22050)
+    track = Track(Instrument.LEAD, Difficulty.EXPERT, (Note(48, (0,)), Note(1101, (1,))))
+    early = Chart(TempoMap(192), {(Instrument.LEAD, Difficulty.EXPERT): track})
+    heard = {"chart": early, "notes": {}, "measure_confidence": {}}
+    song = read_song(chart_song(tmp_path / "a.ogg", tmp_path / "Song", charter=lambda song, **_: heard).folder)
+    (end,) = song.chart.tempo_map.seconds(song.chart.end_ticks).tolist()
+    assert song.chart.offset < -1 and end > 3.0
+    assert end <= song.duration < end + 0.001
+    assert end + song.chart.offset <= 3.0
+
+
 @pytest.mark.parametrize("output", ["Song", "Song.sng", "Song.zip"])
 @pytest.mark.parametrize("name", ["a.aiff", "a.au", "a.w64"])
 def test_audio_that_clone_hero_does_not_play_is_written_as_ogg(tmp_path, tone, name, output):
