@@ -62,6 +62,6 @@ def test_it_listens_to_a_real_song(charter, demo_song):
 
 
 def test_harder_charts_have_more_notes(charter, demo_song):
-    notes = charter(demo_song)["notes"]
-    counts = [len(notes["lead", name]) for name in ("easy", "medium", "hard", "expert")]
+    tracks = charter(demo_song)["chart"].tracks
+    counts = [len(tracks[Instrument.LEAD, difficulty].notes) for difficulty in Difficulty]
     assert counts == sorted(set(counts))
