@@ -63,11 +63,8 @@ def main():
     parser.add_argument("--name", default="tiny", help="name of the bundled checkpoint")
     args = parser.parse_args()
     try:
-        weights = mean_weights(args.folders)
-        if args.earlier:
-            mean_weights([args.folders[0], args.earlier])  # refuses what does not fit
-            before = mean_weights([args.earlier])
-            weights = {name: ((own.float() + before[name].float()) / 2).half() for name, own in weights.items()}
+        earlier = [args.earlier] * len(args.folders) if args.earlier else []  # as much as all the others
+        weights = mean_weights([*args.folders, *earlier])
         files = {name: without_code(json.loads((args.folders[0] / name).read_text())) for name in SETTINGS}
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")

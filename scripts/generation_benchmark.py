@@ -118,13 +118,18 @@ def peak_memory(device: str):
         peak.append(next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")))
 
 
-def measure(model, windows: dict[str, torch.Tensor], charts: int, repeats: int, bounds: dict[str, float]) -> dict:
-    device = model.device.type
-    tokens = int(TOKENS_A_SECOND * 60)
-    asked = {
+def hardest(charts: int, device: str) -> dict[str, torch.Tensor]:
+    """What to ask for: so many difficulties, the hardest, of one instrument."""
+    return {
         "difficulty_ids": torch.arange(4 - charts, 4, device=device),
         "instrument_ids": torch.zeros(charts, dtype=torch.long, device=device),
     }
+
+
+def measure(model, windows: dict[str, torch.Tensor], charts: int, repeats: int, bounds: dict[str, float]) -> dict:
+    device = model.device.type
+    tokens = int(TOKENS_A_SECOND * 60)
+    asked = hardest(charts, device)
     windows = {name: values.to(device) for name, values in windows.items()}
     runs, medians, grown, peaks = [], [], [], []
     for _ in range(repeats):
@@ -181,17 +186,15 @@ def plain_step(model, windows: dict[str, torch.Tensor], charts: int) -> float:
 def told_onsets(model, windows: dict[str, torch.Tensor], charts: int, repeats: int) -> float:
     """Seconds that a song takes as the pipeline charts it: onsets are heard in all of it first, then notes written."""
     device = model.device.type
-    asked = {
-        "difficulty_ids": torch.arange(4 - charts, 4, device=device),
-        "instrument_ids": torch.zeros(charts, dtype=torch.long, device=device),
-    }
+    asked = hardest(charts, device)
     windows = {name: windows[name].to(device) for name in ("input_features", "attention_mask")}
-    onsets = torch.zeros(charts, len(windows["input_features"]), int(model.window_bins(None, windows).max()))
-    onsets[..., ::STEP_BINS] = 1
+    shape = charts, len(windows["input_features"]), int(model.window_bins(None, windows).max())
+    onsets = torch.zeros(shape, dtype=torch.bool)
+    onsets[..., ::STEP_BINS] = True
 
     def chart():
         model.onset_probabilities(**windows, **asked)
-        model.generate_windows(**windows, **asked, max_new_tokens=int(TOKENS_A_SECOND * 60), onsets=onsets.bool())
+        model.generate_windows(**windows, **asked, max_new_tokens=int(TOKENS_A_SECOND * 60), onsets=onsets)
 
     return seconds_of(chart, device, repeats)
 
