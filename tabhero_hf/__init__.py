@@ -14,7 +14,7 @@ from . import _registration
 if TYPE_CHECKING:
     from .configuration_tabhero import TabHeroConfig
     from .feature_extraction_tabhero import TabHeroFeatureExtractor
-    from .generation_tabhero import TabHeroGrammarLogitsProcessor, TabHeroOnsetsLogitsProcessor
+    from .generation_tabhero import TabHeroGrammarLogitsProcessor, TabHeroToldNotesLogitsProcessor
     from .modeling_tabhero import TabHeroForConditionalGeneration, TabHeroModel, TabHeroPreTrainedModel
     from .pipeline import AudioToChartPipeline
     from .processing_tabhero import TabHeroProcessor
@@ -28,7 +28,7 @@ _MODULES = {
     "TabHeroFeatureExtractor": "feature_extraction_tabhero",
     "TabHeroForConditionalGeneration": "modeling_tabhero",
     "TabHeroGrammarLogitsProcessor": "generation_tabhero",
-    "TabHeroOnsetsLogitsProcessor": "generation_tabhero",
+    "TabHeroToldNotesLogitsProcessor": "generation_tabhero",
     "TabHeroModel": "modeling_tabhero",
     "TabHeroPreTrainedModel": "modeling_tabhero",
     "TabHeroProcessor": "processing_tabhero",
@@ -42,7 +42,7 @@ __all__ = [
     "TabHeroForConditionalGeneration",
     "TabHeroGrammarLogitsProcessor",
     "TabHeroModel",
-    "TabHeroOnsetsLogitsProcessor",
+    "TabHeroToldNotesLogitsProcessor",
     "TabHeroPreTrainedModel",
     "TabHeroProcessor",
     "TabHeroTokenizer",

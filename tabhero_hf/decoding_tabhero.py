@@ -5,8 +5,8 @@ Greedy decoding of a whole song: all windows of it and all charts of each window
 It writes the ids that `generate()` does. What differs is what a step costs: the encoder runs once for each window,
 however many charts are asked for, and so are its keys and values read once for all of them; nothing is done again for
 tokens already written; rows that have ended leave the batch; and on a processor the weights lie as its kernels want
-them. Where onsets are told, the token that leads to the next one is read together with the one before it, so that a
-note takes three steps and not four.
+them. Where onsets and frets are told, the tokens that say them are read together with the one before them, so that a
+note takes two steps and not four.
 """
 
 import copy
@@ -19,10 +19,11 @@ from torch import nn
 from transformers.cache_utils import Cache, CacheLayerMixin, EncoderDecoderCache
 from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
 
-from .generation_tabhero import NoteGrammar, constrain, next_onsets
+from .generation_tabhero import constrain, next_onsets, note_grammar
 from .tokenization_tabhero import LAYOUT
 
 MAX_ROWS = 64  # more at once take more memory, and no less time: by then a product is bound by arithmetic
+MAX_TOLD = 2  # tokens of a note: when it begins, and on which frets
 STEPS_BETWEEN_CHECKS = 8  # for rows that have ended; on an accelerator each check waits for what is under way
 SHARE_OF_FREE_MEMORY = 0.5
 
@@ -138,9 +139,9 @@ class WindowBatch:
     """
     Some windows and the charts asked for, being decoded: a row for each chart of each window, all equally long.
 
-    Self-attention and the linear layers see `(rows, 1, hidden)`, or 2 for two tokens. Cross-attention sees `(windows,
-    charts, hidden)`: the charts of a window are queries to the same keys. Where rows have left, the table of windows
-    and charts has gaps.
+    Self-attention and the linear layers see `(rows, 1, hidden)`, or more where tokens are told. Cross-attention sees
+    `(windows, charts, hidden)`: the charts of a window are queries to the same keys. Where rows have left, the table
+    of windows and charts has gaps.
     """
 
     def __init__(
@@ -154,6 +155,7 @@ class WindowBatch:
         window_bins: torch.LongTensor,
         max_length: int,
         onsets: torch.BoolTensor | None = None,
+        frets: torch.LongTensor | None = None,
     ):
         self.model, self.decoder, config = model, decoder, model.config
         encoder, num_windows, num_charts = model.model.encoder, len(input_features), len(difficulty_ids)
@@ -173,7 +175,7 @@ class WindowBatch:
             return values.repeat_interleave(num_charts, dim=0)
 
         condition = decoder.difficulty_embedding(difficulty_ids) + decoder.instrument_embedding(instrument_ids)
-        self.grammar = NoteGrammar(config.vocab_size, window_bins.device)
+        self.grammar = note_grammar(config.vocab_size, window_bins.device)
         phase, remaining, sustained = self.grammar.begin(for_charts(window_bins))
         self.rows = {
             "row": torch.arange(num_windows * num_charts, device=window_bins.device),
@@ -188,6 +190,8 @@ class WindowBatch:
             self.rows["mask"] = for_charts(mask)
         if onsets is not None:
             self.rows["next_onset"] = next_onsets(onsets.transpose(0, 1).flatten(0, 1))
+        if frets is not None:
+            self.rows["told_frets"] = frets.transpose(0, 1).flatten(0, 1)
         if fret_logits is not None:
             self.rows["fret_logits"] = fret_logits
         if onset_logits is not None and model.onset_pointer is not None:
@@ -225,16 +229,17 @@ class WindowBatch:
         return ids
 
     def _step(self, tokens_left: int) -> torch.LongTensor:
-        """The next token of each row, or the next two where onsets tell the first of all rows: `(rows, 1 or 2)`."""
+        """The next token of each row, and before it those that all rows are told: `(rows, 1 to 1 + MAX_TOLD)`."""
         rows = self.rows
         tokens, times = [rows["token"]], [rows["time"]]
-        if "next_onset" in rows and tokens_left > 1 and self.grammar.between_notes(rows["phase"]).all():
-            # Between notes a single token leads to the next onset, whatever its score.
-            self._advance(self._legal(tokens_left).int().argmax(dim=-1))
+        legal = self._legal(tokens_left)
+        # Where no row has a choice, what it would have been does not matter.
+        while "next_onset" in rows and len(tokens) <= min(MAX_TOLD, tokens_left - 1) and _is_told(legal):
+            self._advance(legal.int().argmax(dim=-1))
             tokens.append(rows["token"])
             times.append(rows["time"])
+            legal = self._legal(tokens_left + 1 - len(tokens))
         scores = self._logits(torch.stack(tokens, dim=1), torch.stack(times, dim=1)).float()
-        legal = self._legal(tokens_left + 1 - len(tokens))
         self._advance(constrain(scores, legal).argmax(dim=-1))
         return torch.stack([*tokens[1:], rows["token"]], dim=1)
 
@@ -244,6 +249,8 @@ class WindowBatch:
         legal = self.grammar.legal_tokens(rows["phase"], rows["remaining"], rows["sustained"], tokens_left)
         if "next_onset" in rows:
             legal = self.grammar.lead_to_onsets(legal, rows["phase"], rows["time"], rows["next_onset"])
+        if "told_frets" in rows:
+            legal = self.grammar.lead_to_frets(legal, rows["phase"], rows["time"], rows["told_frets"])
         return legal
 
     def _advance(self, token: torch.LongTensor):
@@ -357,6 +364,11 @@ class WindowBatch:
         )
 
 
+def _is_told(legal: torch.BoolTensor) -> bool:
+    """Whether each row may have one token alone."""
+    return bool((legal.sum(dim=1) == 1).all())
+
+
 def rows_that_fit(model, num_frames: int, num_charts: int, max_length: int) -> int:
     """How many rows may be decoded at once in half of the memory that is free, 1 at least and `MAX_ROWS` at most."""
     config, device = model.config, model.device
@@ -382,6 +394,7 @@ def decode_windows(
     batch_size: int | None = None,
     monitor_progress: Callable[[int, int], None] | None = None,
     onsets: torch.BoolTensor | None = None,
+    frets: torch.LongTensor | None = None,
 ) -> torch.LongTensor:
     """All charts of all windows, see the model's `generate_windows`."""
     num_windows, num_charts = len(input_features), len(difficulty_ids)
@@ -405,7 +418,7 @@ def decode_windows(
                 instrument_ids[charts].to(model.device),
                 window_bins[windows].to(model.device),
                 max_length,
-                None if onsets is None else onsets[charts, windows].to(model.device),
+                *(None if told is None else told[charts, windows].to(model.device) for told in (onsets, frets)),
             )
             written = batch.decode(max_length)
             ids[charts, windows] = written.view(-1, len(difficulty_ids[charts]), max_length).transpose(0, 1)

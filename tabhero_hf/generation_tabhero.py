@@ -1,6 +1,8 @@
 # Copyright 2026 The Tab Hero authors. Licensed under the MIT License.
 """What `generate()` needs for note tokens: their grammar as a logits processor, and the decoder's current time."""
 
+from functools import lru_cache
+
 import torch
 from transformers.generation import GenerationConfig, GenerationMixin, LogitsProcessor, LogitsProcessorList
 
@@ -56,16 +58,13 @@ class TabHeroGrammarLogitsProcessor(LogitsProcessor):
         self.window_bins = window_bins
         self.max_length = max_length
         self.min_length = min_length
-        self._grammar: NoteGrammar | None = None
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         return constrain(scores, self.legal_tokens(input_ids, scores.shape[-1]))
 
     def legal_tokens(self, input_ids: torch.LongTensor, vocab_size: int) -> torch.BoolTensor:
         """Which tokens may follow `input_ids` `(batch, length)`, as `(batch, vocab_size)`."""
-        grammar = self._grammar
-        if grammar is None or grammar.allowed.shape[1] != vocab_size or grammar.allowed.device != input_ids.device:
-            grammar = self._grammar = NoteGrammar(vocab_size, input_ids.device)
+        grammar = note_grammar(vocab_size, input_ids.device)
         phase = grammar.phase(input_ids)
 
         durations = _value(input_ids, LAYOUT.duration)
@@ -83,27 +82,43 @@ class TabHeroGrammarLogitsProcessor(LogitsProcessor):
         return grammar.legal_tokens(phase, remaining, sustained, tokens_left, must_go_on=length < self.min_length)
 
 
-class TabHeroOnsetsLogitsProcessor(LogitsProcessor):
+class TabHeroToldNotesLogitsProcessor(LogitsProcessor):
     r"""
-    Lets notes begin when they are told to, and at no other time: what is left to write is their frets, modifiers and
-    durations. Where the grammar leaves no room for the next onset, it goes before this.
+    Lets notes begin when they are told to, and at no other time, and on the frets they are told to: what is left to
+    write is their modifiers and durations, and their frets where these are not told. Where the grammar leaves no room
+    for the next onset, it goes before this.
 
     Args:
         onsets (`torch.BoolTensor` of shape `(batch_size, bins)`):
             The 10 ms of each window in which a note begins. At least as long as the windows.
+        frets (`torch.LongTensor` of shape `(batch_size, bins)`, *optional*):
+            Which of the `FRET` tokens, from 0 on, each of these notes has.
     """
 
-    def __init__(self, onsets: torch.BoolTensor):
+    def __init__(self, onsets: torch.BoolTensor, frets: torch.LongTensor | None = None):
+        check_told_notes(onsets, frets)
         self.next_onset = next_onsets(onsets)
-        self._grammar: NoteGrammar | None = None
+        self.frets = frets
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        if self._grammar is None or self._grammar.allowed.shape[1] != scores.shape[-1]:
-            self._grammar = NoteGrammar(scores.shape[-1], input_ids.device)
-        now = token_time_bins(input_ids, LAYOUT.time).sum(dim=1)
-        next_onset = self.next_onset.to(now.device).repeat_interleave(len(now) // len(self.next_onset), dim=0)
-        led = self._grammar.lead_to_onsets(scores.isfinite(), self._grammar.phase(input_ids), now, next_onset)
+        grammar = note_grammar(scores.shape[-1], input_ids.device)
+        now, phase = token_time_bins(input_ids, LAYOUT.time).sum(dim=1), grammar.phase(input_ids)
+        beams = len(now) // len(self.next_onset)
+        next_onset = self.next_onset.to(now.device).repeat_interleave(beams, dim=0)
+        led = grammar.lead_to_onsets(scores.isfinite(), phase, now, next_onset)
+        if self.frets is not None:
+            led = grammar.lead_to_frets(led, phase, now, self.frets.to(now.device).repeat_interleave(beams, dim=0))
         return scores.masked_fill(~led, -torch.inf)
+
+
+def check_told_notes(onsets: torch.BoolTensor | None, frets: torch.LongTensor | None):
+    """Raises `ValueError` for frets that are none, or not of these onsets."""
+    if frets is None:
+        return
+    if onsets is None or frets.shape != onsets.shape:
+        raise ValueError("`frets` must have the shape of `onsets`, which they are the frets of")
+    if ((frets < 0) | (frets >= len(LAYOUT.fret))).any():
+        raise ValueError(f"`frets` must be 0 to {len(LAYOUT.fret) - 1}, for each of the `FRET` tokens")
 
 
 def next_onsets(onsets: torch.BoolTensor) -> torch.LongTensor:
@@ -202,11 +217,6 @@ class NoteGrammar:
             legal = legal & ~(self.is_duration & (phase == _LONG_DURATION)[:, None])
         return legal
 
-    @staticmethod
-    def between_notes(phase: torch.LongTensor) -> torch.BoolTensor:
-        """Which rows have nothing left to write of a note, but the time of the next one, or the end."""
-        return (phase == _START) | (phase == _NOTE) | (phase == _END)
-
     def lead_to_onsets(
         self, legal: torch.BoolTensor, phase: torch.LongTensor, now: torch.LongTensor, next_onset: torch.LongTensor
     ) -> torch.BoolTensor:
@@ -224,10 +234,24 @@ class NoteGrammar:
         led = legal & others.scatter(1, token[:, None], True)
         return torch.where(led.any(dim=1, keepdim=True), led, legal)
 
+    def lead_to_frets(
+        self, legal: torch.BoolTensor, phase: torch.LongTensor, now: torch.LongTensor, frets: torch.LongTensor
+    ) -> torch.BoolTensor:
+        """Of the `legal` tokens, where a note's frets are due, those that `frets` `(batch, bins)` tells for `now`."""
+        told = LAYOUT.fret.start + frets.gather(1, now.clamp(max=frets.shape[1] - 1)[:, None])
+        due = ((phase == _TIME) | (phase == _LONG_TIME))[:, None] & ~(legal & self.is_time).any(dim=1, keepdim=True)
+        return torch.where(due, torch.zeros_like(legal).scatter(1, told, True), legal)
+
     @staticmethod
     def ended(phase: torch.LongTensor) -> torch.BoolTensor:
         """Which rows have come to their end."""
         return phase == _END
+
+
+@lru_cache(maxsize=8)
+def note_grammar(vocab_size: int, device: torch.device) -> NoteGrammar:
+    """The tables for a vocabulary of this size, made once for each device."""
+    return NoteGrammar(vocab_size, device)
 
 
 def constrain(scores: torch.FloatTensor, legal: torch.BoolTensor) -> torch.FloatTensor:
@@ -344,4 +368,4 @@ def has_note_vocabulary(config: TabHeroConfig) -> bool:
     return config.vocab_size >= LAYOUT.duration.stop and config.time_tokens == LAYOUT.time
 
 
-__all__ = ["TabHeroGrammarLogitsProcessor", "TabHeroOnsetsLogitsProcessor"]
+__all__ = ["TabHeroGrammarLogitsProcessor", "TabHeroToldNotesLogitsProcessor"]

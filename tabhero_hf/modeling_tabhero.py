@@ -29,7 +29,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_tabhero import TabHeroConfig
 from .decoding_tabhero import decode_windows
-from .generation_tabhero import TabHeroGenerationMixin, has_note_vocabulary, token_time_bins
+from .generation_tabhero import TabHeroGenerationMixin, check_told_notes, has_note_vocabulary, token_time_bins
 from .tokenization_tabhero import LANE_SETS, NUM_LANES
 
 STRUCK_LANES = [[int(lane in lanes) for lane in range(NUM_LANES)] for lanes in LANE_SETS]  # of each `FRET` token
@@ -505,13 +505,17 @@ class TabHeroFretPointer(nn.Module):
         `fret_logits` `(batch, positions, num_fret_tokens)`, their mask `(batch, positions)` and current times
         `time_ids` `(batch, length)` in bins -> scores `(batch, length, num_fret_tokens)`.
         """
-        # The first position behind the onset: what is struck is heard better after the attack than within it.
-        positions = (time_ids * self.positions_per_bin).long() + 1
         if attention_mask is None:
-            positions = positions.clamp(max=fret_logits.shape[1] - 1)
+            count = torch.full_like(time_ids[:, :1], fret_logits.shape[1])
         else:
-            positions = torch.minimum(positions, attention_mask.long().sum(dim=1, keepdim=True) - 1).clamp(min=0)
+            count = attention_mask.long().sum(dim=1, keepdim=True)
+        positions = self.positions(time_ids, count)
         return fret_logits.gather(1, positions[..., None].expand(-1, -1, fret_logits.shape[2]))
+
+    def positions(self, time_ids: torch.LongTensor, count: torch.LongTensor) -> torch.LongTensor:
+        """Which of `count` encoder positions is read for an onset at `time_ids`, in bins."""
+        # The first one behind the onset: what is struck is heard better after the attack than within it.
+        return torch.minimum((time_ids * self.positions_per_bin).long() + 1, count - 1).clamp(min=0)
 
 
 @auto_docstring
@@ -1079,6 +1083,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         batch_size: int | None = None,
         monitor_progress: Callable[[int, int], None] | None = None,
         onsets: torch.BoolTensor | None = None,
+        frets: torch.LongTensor | None = None,
     ) -> torch.LongTensor:
         r"""
         Greedy decoding of a whole song at once: the ids that `generate()` writes for each chart of each window alone,
@@ -1102,7 +1107,9 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
                 Called after each batch with how many of how many charts of windows are decoded.
             onsets (`torch.BoolTensor` of shape `(charts, windows, bins)`, *optional*):
                 The 10 ms of each window in which a note begins, where that is known, see
-                [`TabHeroOnsetsLogitsProcessor`], which does for `generate()` what this does here.
+                [`TabHeroToldNotesLogitsProcessor`], which does for `generate()` what this does here.
+            frets (`torch.LongTensor` of shape `(charts, windows, bins)`, *optional*):
+                Which of the `FRET` tokens, from 0 on, each of these notes has, where that is known too.
 
         Returns:
             `torch.LongTensor` of shape `(charts, windows, length)`: token ids with `<BOS>` and `<EOS>`, then padding.
@@ -1121,6 +1128,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         shape = len(difficulty_ids), len(input_features), int(window_bins.max())
         if onsets is not None and (onsets.shape[:-1] != shape[:-1] or onsets.shape[-1] < shape[-1]):
             raise ValueError(f"`onsets` must be of shape {shape} at least, not {tuple(onsets.shape)}")
+        check_told_notes(onsets, frets)
         training = self.training
         self.eval()
         try:
@@ -1135,22 +1143,23 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
                 batch_size=batch_size,
                 monitor_progress=monitor_progress,
                 onsets=onsets,
+                frets=frets,
             )
         finally:
             self.train(training)
 
     @torch.no_grad()
-    def onset_probabilities(
+    def listen(
         self,
         input_features: torch.FloatTensor,
         attention_mask: torch.LongTensor | None,
         difficulty_ids: torch.LongTensor,
         instrument_ids: torch.LongTensor,
         batch_size: int = 16,
-    ) -> torch.FloatTensor | None:
+    ) -> tuple[torch.FloatTensor | None, torch.HalfTensor | None]:
         r"""
-        How likely an onset is in each 10 ms of a song's windows, for each chart asked for, by the encoder's onset head
-        alone: it knows nothing of what is written. `None` for a model without one.
+        What the encoder's heads alone hear in a song's windows, for each chart asked for; they know nothing of what is
+        written.
 
         Args:
             input_features, attention_mask, difficulty_ids, instrument_ids:
@@ -1159,22 +1168,25 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
                 Windows heard at once.
 
         Returns:
-            `torch.FloatTensor` of shape `(charts, windows, bins)`.
+            How likely an onset is in each 10 ms, `(charts, windows, bins)`, and how likely each of the `FRET` tokens
+            is at each encoder position, half precision of `(charts, windows, positions, num_fret_tokens)`. `None` for
+            what the model has no head for.
         """
-        encoder = self.model.encoder
-        if encoder.onset_head is None:
-            return None
-        heard = []
+        encoder, heard = self.model.encoder, []
         for start in range(0, len(input_features), batch_size):
             windows = slice(start, start + batch_size)
             mask = None if attention_mask is None else attention_mask[windows].to(self.device)
             states, mask = encoder.hear(input_features[windows].to(self.device), mask)
             conditions = zip(difficulty_ids.to(self.device), instrument_ids.to(self.device), strict=True)
-            logits = [
-                encoder.listen(states, mask, *(ids.expand(len(states)) for ids in pair))[0] for pair in conditions
-            ]
-            heard.append(torch.stack(logits).float().sigmoid())
-        return torch.cat(heard, dim=1)
+            logits = [encoder.listen(states, mask, *(ids.expand(len(states)) for ids in pair)) for pair in conditions]
+            heard.append(
+                [None if kind[0] is None else torch.stack(kind).float() for kind in zip(*logits, strict=True)]
+            )
+        onsets, frets = (None if kind[0] is None else kind for kind in zip(*heard, strict=True))
+        return (
+            None if onsets is None else torch.cat(onsets, dim=1).sigmoid(),
+            None if frets is None else torch.cat([logits.softmax(dim=-1).half() for logits in frets], dim=1),
+        )
 
     def lane_loss(
         self, logits: torch.Tensor, labels: torch.LongTensor, num_items_in_batch: torch.Tensor | int | None = None

@@ -7,15 +7,16 @@ import numpy as np
 import torch
 from transformers.pipelines.base import Pipeline
 
-from .arranging import arrange, count_broken_rules, find_onsets, measure_confidence
+from .arranging import arrange, count_broken_rules, find_frets, find_onsets, measure_confidence
 from .arranging.snapping import LOW_CONFIDENCE
 from .audio.beats import Beats, track_beats
 from .audio.harmony import chroma_between
+from .audio.likeness import compare_notes
 from .audio.loading import load_audio
 from .charts import Difficulty, Instrument, TempoMap
 from .charts.measures import Measures
-from .generation_tabhero import TabHeroOnsetsLogitsProcessor
-from .tokenization_tabhero import TIME_STEP
+from .generation_tabhero import TabHeroToldNotesLogitsProcessor
+from .tokenization_tabhero import LANE_SETS, TIME_STEP
 
 SILENCE = 1e-4  # a peak of -80 dBFS: below it there is no music, only dither
 WINDOW_BATCH_SIZE = 32  # of `generate()`; greedy decoding chooses its own
@@ -49,8 +50,9 @@ class AudioToChartPipeline(Pipeline):
       kept, window by window, whose tokens are the likeliest on average, less a part for notes that break the rules of
       `arranging/`.
     - `on_beat` (`bool`, default `True`): whether notes begin where what the model hears and the song's own rhythm make
-      them likely, see [`~tabhero_hf.arranging.find_onsets`], and not where the decoder alone would write them; for
-      models with an onset head, and songs with a beat.
+      them likely, see [`~tabhero_hf.arranging.find_onsets`], on the frets that what it hears and how notes sound
+      beside each other make likely, see [`~tabhero_hf.arranging.find_frets`], and not when and where the decoder alone
+      would write them; for models with an onset head, and a fret head, and songs with a beat.
     - `bpm` (`float`): the song's tempo, where it is known; else it is found in the audio.
     - `offset` (`float`): a second of audio at which a measure begins, where it is known; else it is found, too.
     - `tempo_map` ([`~tabhero_hf.charts.TempoMap`]): the song's map, where it is known; `offset` (default 0) is then
@@ -162,7 +164,7 @@ class AudioToChartPipeline(Pipeline):
             return {**inputs, "sequences": []}
         instruments, difficulties = torch.tensor(inputs["asked"], device=self.device).T
         audio = {name: inputs[name] for name in ("input_features", "attention_mask")}
-        probabilities, onsets = self._listen(inputs, audio, difficulties, instruments)
+        probabilities, onsets, frets = self._listen(inputs, audio, difficulties, instruments)
         heard = {**inputs, "onset_probabilities": probabilities}
         if self.model.decodes_greedily(**generate_kwargs):
             written = self.model.generate_windows(
@@ -173,6 +175,7 @@ class AudioToChartPipeline(Pipeline):
                 batch_size=window_batch_size,
                 monitor_progress=monitor_progress,
                 onsets=onsets,
+                frets=frets,
             )
             return {**heard, "sequences": written.flatten(0, 1).tolist()}
 
@@ -180,7 +183,8 @@ class AudioToChartPipeline(Pipeline):
         num_candidates = generate_kwargs.get("num_return_sequences") or 1
         rows = torch.cartesian_prod(torch.arange(len(difficulties)), torch.arange(num_windows)).to(self.device)
         for charts, windows in (batch.T for batch in rows.split(window_batch_size or WINDOW_BATCH_SIZE)):
-            processors = [] if onsets is None else [TabHeroOnsetsLogitsProcessor(onsets[charts, windows])]
+            told = [None if notes is None else notes[charts, windows] for notes in (onsets, frets)]
+            processors = [] if onsets is None else [TabHeroToldNotesLogitsProcessor(*told)]
             written = self.model.generate(
                 **{name: values[windows] for name, values in audio.items()},
                 difficulty_ids=difficulties[charts],
@@ -196,29 +200,44 @@ class AudioToChartPipeline(Pipeline):
 
     def _listen(
         self, inputs: dict, audio: dict, difficulties: torch.LongTensor, instruments: torch.LongTensor
-    ) -> tuple[list[np.ndarray] | None, torch.BoolTensor | None]:
+    ) -> tuple[list[np.ndarray] | None, torch.BoolTensor | None, torch.LongTensor | None]:
         """
-        How likely a note is in each bin of the song, for each chart, and the bins of its windows that notes begin in,
-        `(charts, windows, bins)`. `None` for what the model cannot tell, or is not to.
+        How likely a note is in each bin of the song, for each chart; the bins of its windows that notes begin in, and
+        which `FRET` token each of them has, `(charts, windows, bins)`. `None` for what the model cannot tell, or is
+        not to.
         """
-        windows = self.model.onset_probabilities(**audio, difficulty_ids=difficulties, instrument_ids=instruments)
-        if windows is None:
-            return None, None
+        heard, heard_frets = self.model.listen(**audio, difficulty_ids=difficulties, instrument_ids=instruments)
+        if heard is None:
+            return None, None, None
         starts, beats = inputs["window_start"].tolist(), inputs["beats"]
-        seconds = len(inputs["waveform"]) / self.feature_extractor.sampling_rate
-        songs = _of_songs(windows.cpu().numpy(), starts, seconds)
+        rate = self.feature_extractor.sampling_rate
+        places = _places(starts, heard.shape[2], round(len(inputs["waveform"]) / rate / TIME_STEP))
+        songs = heard.cpu().numpy()[:, *places]
         if not inputs["on_beat"]:
-            return list(songs), None
+            return list(songs), None, None
         found = [
             find_onsets(song, beats.tempo_map, beats.offset, difficulty)
             for song, (_, difficulty) in zip(songs, inputs["asked"], strict=True)
         ]
-        onsets = torch.zeros_like(windows, dtype=torch.bool)
-        for chart, song in enumerate(found):
+        onsets = torch.zeros_like(heard, dtype=torch.bool)
+        frets = None if heard_frets is None else torch.zeros_like(heard, dtype=torch.long)
+        seconds = [chart.bins * TIME_STEP for chart in found]
+        compared = compare_notes(inputs["waveform"], rate, seconds) if heard_frets is not None else [None] * len(found)
+        frames = inputs["attention_mask"].sum(dim=1).to(self.device)
+        for chart, (song, comparison) in enumerate(zip(found, compared, strict=True)):
+            if comparison is not None:
+                window, time = (torch.from_numpy(place[song.bins]).to(self.device) for place in places)
+                positions = (frames[window] / self.model.config.downsample_factor).ceil().long()
+                position = self.model.fret_pointer.positions(time, positions)
+                likely = heard_frets[chart, window, position].float().cpu().numpy()
+                chosen = torch.from_numpy(find_frets(likely, LANE_SETS, seconds[chart], *comparison))
             for window, start in enumerate(starts):
                 bins = np.rint(song.bins - start / TIME_STEP).astype(np.int64)
-                onsets[chart, window, bins[(bins >= 0) & (bins < onsets.shape[2])]] = True
-        return [song.probability for song in found], onsets
+                inside = (bins >= 0) & (bins < onsets.shape[2])
+                onsets[chart, window, bins[inside]] = True
+                if comparison is not None:
+                    frets[chart, window, bins[inside]] = chosen[inside].to(self.device)
+        return [song.probability for song in found], onsets, frets
 
     def _best(self, written, difficulties: torch.LongTensor, num_candidates: int) -> torch.LongTensor:
         """Of each row's candidates the likeliest, where a note that breaks a rule costs as if one token were e^-4."""
@@ -263,16 +282,15 @@ class AudioToChartPipeline(Pipeline):
         return {"notes": names, "chart": chart, "confidence": beats.confidence, "measure_confidence": sure}
 
 
-def _of_songs(windows: np.ndarray, starts: list[float], seconds: float) -> np.ndarray:
-    """A song's bins, `(charts, bins)`, from its windows', `(charts, windows, bins)`: overlaps part in the middle."""
-    songs, end = np.zeros((len(windows), round(seconds / TIME_STEP))), 0.0
-    for window, start in enumerate(starts):
-        seam = (start + max(start, end)) / 2
-        first = round(seam / TIME_STEP)
-        own = windows[:, window, first - round(start / TIME_STEP) :][:, : max(songs.shape[1] - first, 0)]
-        songs[:, first : first + own.shape[1]] = own
-        end = start + windows.shape[2] * TIME_STEP
-    return songs
+def _places(starts: list[float], window_bins: int, song_bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """The window that has each bin of a song, and which bin of it that is: overlaps part in the middle."""
+    (window, time), end = np.zeros((2, song_bins), dtype=np.int64), 0.0
+    for index, start in enumerate(starts):
+        seam = round((start + max(start, end)) / 2 / TIME_STEP)
+        window[seam:] = index
+        time[seam:] = np.minimum(np.arange(seam, song_bins) - round(start / TIME_STEP), window_bins - 1)
+        end = start + window_bins * TIME_STEP
+    return window, time
 
 
 def _sound_of_measures(waveform: np.ndarray, sampling_rate: int, beats: Beats) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from transformers import pipeline
 from tabhero_hf import (
     TabHeroConfig,
     TabHeroForConditionalGeneration,
-    TabHeroOnsetsLogitsProcessor,
+    TabHeroToldNotesLogitsProcessor,
     bundled_checkpoint,
     decoding_tabhero,
 )
@@ -98,12 +98,14 @@ def test_the_batch_limit_does_not_change_what_is_written(model, batch_size):
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_what_the_onset_head_says_does_not_depend_on_the_batch(model, batch_size):
+def test_what_the_heads_hear_does_not_depend_on_the_batch(model, batch_size):
     inputs = song()
-    expected = model.onset_probabilities(**inputs, **CHARTS)
-    assert expected.shape[:2] == (3, len(LENGTHS)) and expected.std() > 1e-4
-    heard = model.onset_probabilities(**inputs, **CHARTS, batch_size=batch_size)
-    torch.testing.assert_close(heard, expected, rtol=0, atol=1e-5)
+    onsets, frets = model.listen(**inputs, **CHARTS)
+    assert onsets.shape[:2] == frets.shape[:2] == (3, len(LENGTHS)) and onsets.std() > 1e-4
+    torch.testing.assert_close(frets.float().sum(dim=-1), torch.ones(frets.shape[:-1]), rtol=0, atol=1e-2)
+    again = model.listen(**inputs, **CHARTS, batch_size=batch_size)
+    torch.testing.assert_close(again[0], onsets, rtol=0, atol=1e-5)
+    torch.testing.assert_close(again[1], frets, rtol=0, atol=1e-3)
 
 
 def test_without_a_mask_all_frames_are_audio(model):
@@ -272,11 +274,16 @@ def told(model, inputs, seed: int = 0) -> torch.Tensor:
 
 def begun(ids: torch.Tensor) -> list[int]:
     """The bins in which the notes of a row of ids begin."""
-    now, onsets = 0, []
+    return [onset for onset, _ in struck(ids)]
+
+
+def struck(ids: torch.Tensor) -> list[tuple[int, int]]:
+    """The bins in which the notes of a row of ids begin, and their frets."""
+    now, notes = 0, []
     for token in ids.tolist():
         now += max(token - LAYOUT.time.start, 0) if token in LAYOUT.time else 0
-        onsets += [now] if token in LAYOUT.fret else []
-    return onsets
+        notes += [(now, token - LAYOUT.fret.start)] if token in LAYOUT.fret else []
+    return notes
 
 
 def test_notes_begin_when_they_are_told_to(model):
@@ -290,7 +297,19 @@ def test_notes_begin_when_they_are_told_to(model):
     assert len(begun(ids[1, 0])) > 20
 
 
-def test_a_note_takes_three_steps_where_its_onset_is_told(model, monkeypatch):
+def test_notes_are_on_the_frets_that_they_are_told(model):
+    inputs = song(LONG, 1200)
+    onsets, bins = told(model, inputs), model.window_bins(None, inputs)
+    frets = torch.randint(len(LAYOUT.fret), onsets.shape, generator=torch.Generator().manual_seed(1))
+    ids = model.generate_windows(**inputs, **CHARTS, max_new_tokens=400, onsets=onsets, frets=frets)
+    for chart in range(len(ids)):
+        for window, end in enumerate(bins.tolist()):
+            expected = [(bin, int(frets[chart, window, bin])) for bin in onsets[chart, window, :end].nonzero()[:, 0]]
+            assert struck(ids[chart, window]) == expected
+
+
+@pytest.mark.parametrize("tells_frets", [False, True], ids=["onsets", "onsets and frets"])
+def test_what_is_told_takes_no_step(model, monkeypatch, tells_frets):
     counts, original = [], WindowBatch._step
 
     def step(batch, tokens_left):
@@ -301,8 +320,11 @@ def test_a_note_takes_three_steps_where_its_onset_is_told(model, monkeypatch):
     monkeypatch.setattr(WindowBatch, "_step", step)
     onsets = torch.zeros(3, 3, 1400, dtype=torch.bool)
     onsets[..., 5::25] = True
-    model.generate_windows(**song(torch.full((3,), 1200), 1200), **CHARTS, max_new_tokens=80, onsets=onsets)
-    assert counts[:9] == [2, 1, 1] * 3 and 2 * sum(counts) > 2.5 * len(counts)
+    frets = torch.zeros_like(onsets, dtype=torch.long) if tells_frets else None
+    asked = {**song(torch.full((3,), 1200), 1200), **CHARTS, "max_new_tokens": 80}
+    model.generate_windows(**asked, onsets=onsets, frets=frets)
+    steps = [3, 1] if tells_frets else [2, 1, 1]  # of the 4 tokens of a note
+    assert counts[:6] == steps * (6 // len(steps)) and sum(counts) > 0.9 * len(counts) * 4 / len(steps)
 
 
 def test_no_note_is_cut_where_there_are_more_onsets_than_tokens(model):
@@ -315,21 +337,25 @@ def test_no_note_is_cut_where_there_are_more_onsets_than_tokens(model):
 
 @pytest.mark.parametrize("settings", [{}, {"num_beams": 2}, {"do_sample": True}], ids=["greedy", "beams", "sampled"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_generate_is_told_alike(settings, attention):
+@pytest.mark.parametrize("tells_frets", [False, True], ids=["onsets", "onsets and frets"])
+def test_generate_is_told_alike(settings, attention, tells_frets):
     inputs, model = song(LONG, 1200), long_winded()
     model.set_attn_implementation(attention)
     onsets = told(model, inputs)
-    ids = model.generate_windows(**inputs, **CHARTS, max_new_tokens=120, onsets=onsets, batch_size=4)
+    frets = torch.randint(len(LAYOUT.fret), onsets.shape) if tells_frets else None
+    asked = {**inputs, **CHARTS, "max_new_tokens": 120, "batch_size": 4}
+    ids = model.generate_windows(**asked, onsets=onsets, frets=frets)
     for chart, (difficulty, instrument) in enumerate(zip(*CHARTS.values(), strict=True)):
         written = model.generate(
             **inputs,
             difficulty_ids=difficulty.expand(len(LONG)),
             instrument_ids=instrument.expand(len(LONG)),
             max_new_tokens=120,
-            logits_processor=[TabHeroOnsetsLogitsProcessor(onsets[chart])],
+            logits_processor=[TabHeroToldNotesLogitsProcessor(onsets[chart], None if frets is None else frets[chart])],
             **settings,
         )
-        assert [begun(row)[:20] for row in written] == [begun(row)[:20] for row in ids[chart]]
+        told_of = struck if tells_frets else begun
+        assert [told_of(row)[:20] for row in written] == [told_of(row)[:20] for row in ids[chart]]
         if not settings:
             assert unpadded([ids[chart].tolist()]) == unpadded([written.tolist()])
 
@@ -339,3 +365,17 @@ def test_onsets_of_another_shape_are_refused(model):
     for wrong in (onsets[:2], onsets[:, :2], onsets[..., :100]):
         with pytest.raises(ValueError, match=r"`onsets` must be of shape \(3, 3, 1394\) at least"):
             model.generate_windows(**song(LONG, 1200), **CHARTS, max_new_tokens=8, onsets=wrong)
+
+
+def test_frets_that_are_none_are_refused(model):
+    onsets = told(model, song(LONG, 1200))
+    frets = torch.zeros_like(onsets, dtype=torch.long)
+    asked = {**song(LONG, 1200), **CHARTS, "max_new_tokens": 8}
+    for wrong in ({"frets": frets}, {"frets": frets[:2], "onsets": onsets}):
+        with pytest.raises(ValueError, match="`frets` must have the shape of `onsets`"):
+            model.generate_windows(**asked, **wrong)
+    for number in (-1, len(LAYOUT.fret)):
+        with pytest.raises(ValueError, match="`frets` must be 0 to 126"):
+            model.generate_windows(**asked, onsets=onsets, frets=frets + number)
+        with pytest.raises(ValueError, match="`frets` must be 0 to 126"):
+            TabHeroToldNotesLogitsProcessor(onsets[0], frets[0] + number)

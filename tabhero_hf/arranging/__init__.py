@@ -13,6 +13,7 @@ from tabhero_hf.charts.measures import Measures
 from tabhero_hf.charts.star_power import place_star_power
 
 from .confidence import least_sure, measure_confidence
+from .frets import find_frets
 from .ladder import climb, holds
 from .playability import make_playable
 from .rhythm import find_onsets
@@ -94,6 +95,7 @@ __all__ = [
     "arrange",
     "climb",
     "count_broken_rules",
+    "find_frets",
     "find_onsets",
     "find_sections",
     "holds",

@@ -7,6 +7,7 @@ import torch
 from scipy import signal
 
 from ..tokenization_tabhero import LAYOUT
+from .recordings import Recordings
 from .schema import Parts, mix_mels
 
 
@@ -64,6 +65,9 @@ class Remix:
     Now and then the instrument is smeared, as the fast notes of much distorted guitars are on records: its power dies
     away slowly, and next to nothing is heard of where a note begins. There the rhythm has to be told from what the
     band plays.
+
+    With `recordings`, a real one stands now and then in place of the backing, as loud as it: what it plays has nothing
+    to do with the instrument, but it sounds as records do. The instrument is not smeared there.
     """
 
     mean_gain: float = 1.0  # decibels of the instrument
@@ -72,15 +76,22 @@ class Remix:
     smeared: float = 0.5  # how often the instrument is
     longest_smear: float = 20.0  # mel frames in which the power falls to 1 / e
     equalizer: RandomEqualizer = field(default_factory=RandomEqualizer)
+    recordings: Recordings | None = None
+    recorded: float = 0.5  # how often the backing is one of them
 
     def __call__(self, features: np.ndarray, parts: Parts, rng: np.random.Generator) -> np.ndarray:
         """The mix of an instrument's `features` `(frames, bands)` with its backing."""
         own = mix_mels(features, parts)
         mix = self.equalizer(features, rng)
-        if rng.random() < self.smeared:
+        backing = parts.backing
+        is_recorded = self.recordings is not None and rng.random() < self.recorded
+        if is_recorded:
+            recording = self.recordings.draw(len(features), rng) / np.float32(parts.log_scale)
+            backing = recording - recording.mean() + backing.mean()
+        elif rng.random() < self.smeared:
             mix = smear(mix, parts.log_scale, rng.uniform(0, self.longest_smear), rng.uniform())
         if rng.random() >= self.alone:
-            backing = self.equalizer(parts.backing, rng)
+            backing = self.equalizer(backing, rng)
             mix = mix_mels(mix, parts._replace(backing=backing), rng.normal(self.mean_gain, self.gain_deviation))
         deviation = mix.std()
         return (mix - mix.mean()) * (own.std() / deviation if deviation else 0.0) + own.mean()

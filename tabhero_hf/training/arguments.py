@@ -69,6 +69,13 @@ class DataArguments:
         default=True,
         metadata={"help": "Mix instrument and backing anew each time, for datasets prepared with --audio parts."},
     )
+    recordings: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Audio files, or folders of them, that half of the mixes have as backing in place of their own, "
+            "for datasets prepared with --audio parts; not for the second dataset."
+        },
+    )
     stretch: float = field(
         default=0.0, metadata={"help": "Play training windows up to this share faster or slower, at the same pitch."}
     )

@@ -14,6 +14,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from ..configuration_tabhero import TabHeroConfig
 from ..data.collator import BackgroundNoise, RandomEqualizer, RandomGain, Remix, SpecAugment, TabHeroCollator
 from ..data.publishing import published_extractor
+from ..data.recordings import Recordings
 from ..data.schema import FEATURE_FIELDS
 from ..data.windows import ChartWindows, MixedWindows
 from ..feature_extraction_tabhero import TabHeroFeatureExtractor
@@ -49,7 +50,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTra
     _check_fit(model.config, processor)
     drawn = {
         "random_start": data_args.random_start,
-        "remix": Remix() if data_args.remix else None,
+        "remix": _remix(data_args, processor),
         "stretch": data_args.stretch,
         "curriculum_epochs": data_args.curriculum_epochs,
         "seed": args.seed,
@@ -60,6 +61,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTra
         _check_features(second, processor)
         rows = load_splits(second, evaluated=False)[data_args.train_split_name]
         drawn["learn_frets"] = data_args.second_dataset_frets
+        drawn["remix"] = _remix(replace(data_args, recordings=None), processor)
         others = _windows(rows, processor, data_args, **drawn)
         train_windows = MixedWindows([(train_windows, 1), (others, data_args.second_dataset_turns)])
     eval_windows = None
@@ -136,6 +138,15 @@ class WindowSubset(Subset):
 
     def set_epoch(self, epoch: int):
         self.dataset.set_epoch(epoch)
+
+
+def _remix(data_args: DataArguments, processor: TabHeroProcessor) -> Remix | None:
+    if not data_args.remix:
+        if data_args.recordings:
+            raise ValueError("recordings are mixed with instruments: --recordings needs --remix True")
+        return None
+    paths = data_args.recordings
+    return Remix(recordings=Recordings(paths, processor.feature_extractor) if paths else None)
 
 
 def _augmentations(data_args: DataArguments) -> list:

@@ -1,0 +1,80 @@
+"""Frets of notes: what is heard of each, and how they sound beside each other."""
+
+import numpy as np
+import pytest
+
+from tabhero_hf.arranging import find_frets
+
+SINGLES = [(0,), (1,), (2,), (3,), (4,)]
+BACK = 12
+
+
+def compared(pitches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Likeness and rise of notes of these pitches, as clearly as can be heard."""
+    likeness, rise = np.zeros((2, BACK, len(pitches)))
+    for back in range(1, min(BACK, len(pitches) - 1) + 1):
+        step = pitches[back:] - pitches[:-back]
+        likeness[back - 1, back:] = np.where(step == 0, 0.97, 0.4)
+        rise[back - 1, back:] = 0.8 * np.sign(step)
+    return likeness, rise
+
+
+def heard(lanes: np.ndarray, rng: np.random.Generator, right: float, choices: int = 5) -> np.ndarray:
+    """What a listener holds likely who is right so often, and never very sure."""
+    named = np.where(rng.random(len(lanes)) < right, lanes, rng.integers(0, choices, len(lanes)))
+    return 0.1 + 0.5 * np.eye(choices)[named]
+
+
+def test_notes_that_sound_alike_are_on_the_same_frets():
+    rng = np.random.default_rng(0)
+    lanes = np.repeat([0, 2, 0, 1, 3, 1], 16)
+    likely, seconds = heard(lanes, rng, right=0.5), 0.2 * np.arange(len(lanes))
+    alone = likely.argmax(axis=1)
+    found = find_frets(likely, SINGLES, seconds, *compared(lanes))
+    assert (alone == lanes).mean() < 0.75 and (found == lanes).mean() > 0.95
+    assert (np.diff(found) != 0).sum() == (np.diff(lanes) != 0).sum()
+
+
+def test_a_melody_rises_where_it_sounds_higher():
+    pitches = np.tile([0, 1, 2, 3, 4, 3, 2, 1], 6)
+    likely, seconds = np.full((len(pitches), 5), 0.2), 0.3 * np.arange(len(pitches))
+    found = find_frets(likely, SINGLES, seconds, *compared(pitches))
+    assert (np.sign(np.diff(found)) == np.sign(np.diff(pitches))).mean() > 0.95
+
+
+def test_where_nothing_can_be_told_apart_it_is_what_is_heard():
+    lanes = np.random.default_rng(1).integers(0, 5, 40)
+    likely = 0.02 + 0.9 * np.eye(5)[lanes]
+    likeness = np.full((BACK, 40), 0.7)
+    assert find_frets(likely, SINGLES, 2.0 * np.arange(40), likeness, np.zeros((BACK, 40))).tolist() == lanes.tolist()
+
+
+def test_a_rest_lets_a_note_be_anywhere():
+    """The same sound before and after a rest: it is on the same frets only if it is heard on the same frets."""
+    likely = np.array([[0.9, 0.1, 0, 0, 0], [0.1, 0.9, 0, 0, 0]])
+    likeness, rise = compared(np.zeros(2))
+    near, far = (find_frets(likely, SINGLES, np.array([0.0, gap]), likeness, rise).tolist() for gap in (0.3, 9.0))
+    assert near in ([0, 0], [1, 1]) and far == [0, 1]
+
+
+def test_chords_and_open_notes_have_their_height():
+    choices = [(6,), (0,), (0, 1), (3, 4)]
+    pitches = np.tile([0, 1, 2, 3], 8)
+    found = find_frets(np.full((32, 4), 0.25), choices, 0.3 * np.arange(32), *compared(pitches))
+    assert found.tolist() == pitches.tolist()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_few_notes(count):
+    likely = np.eye(5)[[3, 1]][:count]
+    found = find_frets(likely, SINGLES, 3.0 * np.arange(count), *compared(np.zeros(count)))
+    assert found.tolist() == [3, 1][:count]
+
+
+def test_a_listener_who_knows_nothing_leaves_it_to_the_sound():
+    """As a model of random weights does: no frets are likelier than the others, and there are many of them."""
+    pitches = np.tile([0, 0, 1, 1], 8)
+    choices = [(lane,) for lane in range(5)] * 25
+    found = find_frets(np.full((32, 125), 1 / 125), choices, 0.3 * np.arange(32), *compared(pitches))
+    lanes = np.array([choices[choice][0] for choice in found])
+    assert (np.diff(lanes) == 0).tolist() == (np.diff(pitches) == 0).tolist()

@@ -1,0 +1,62 @@
+"""Notes beside each other: which sound alike, and which of two is the higher."""
+
+import numpy as np
+import pytest
+
+from tabhero_hf.audio.likeness import BACK, compare_notes
+
+RATE = 22050
+STEP = 0.3
+
+
+def played(pitches: list[int], drums: float = 0.0, seed: int = 0) -> np.ndarray:
+    """Plucked strings of these MIDI pitches, one every 0.3 s from 0.5 s on, and something struck on each of them."""
+    rng = np.random.default_rng(seed)
+    song = np.zeros(int((len(pitches) * STEP + 1.5) * RATE), dtype=np.float32)
+    for i, pitch in enumerate(pitches):
+        start, time = int((0.5 + i * STEP) * RATE), np.arange(int(STEP * RATE)) / RATE
+        hertz = 440 * 2 ** ((pitch - 69) / 12)
+        note = sum(np.sin(2 * np.pi * k * hertz * time + rng.uniform(0, 6)) / k for k in range(1, 12))
+        hit = rng.standard_normal(len(time)) * np.exp(-time / 0.03)
+        song[start : start + len(time)] += note * np.exp(-3 * time) + drums * hit
+    return song
+
+
+def onsets(pitches: list[int]) -> np.ndarray:
+    return 0.5 + STEP * np.arange(len(pitches))
+
+
+@pytest.mark.parametrize("drums", [0.0, 3.0])
+def test_the_same_pitch_sounds_alike_and_a_higher_one_rises(drums):
+    pitches = [40, 40, 43, 43, 45, 45, 40, 47, 52, 50, 40, 40, 55, 55, 52, 50, 47, 45, 43, 40] * 3
+    (compared,) = compare_notes(played(pitches, drums), RATE, [onsets(pitches)])
+    for back in (1, 2, 5):
+        likeness, rise = (values[back - 1, back:] for values in compared)
+        step = np.array(pitches[back:]) - pitches[:-back]
+        assert np.median(likeness[step == 0]) > 0.85 and np.median(likeness[step != 0]) < 0.7
+        assert (np.sign(rise[step != 0]) == np.sign(step[step != 0])).mean() > 0.8
+
+
+def test_each_chart_is_compared_for_itself():
+    pitches = [40, 45, 40, 45, 52, 45, 40, 40]
+    times = onsets(pitches)
+    both = compare_notes(played(pitches), RATE, [times, times[::2], times[:0], times[:1]])
+    assert [comparison.rise.shape for comparison in both] == [(BACK, 8), (BACK, 4), (BACK, 0), (BACK, 1)]
+    assert both[0].likeness[1, 2] > 0.9 and both[1].likeness[0, 1] > 0.9  # of the first and third, in both
+    assert not both[3].likeness.any()
+
+
+def test_a_long_song_is_compared_in_blocks_as_it_is_at_once(monkeypatch):
+    pitches = list(np.random.default_rng(3).integers(40, 60, 60))
+    song, times = played(pitches, drums=1.0), onsets(pitches)
+    (whole,) = compare_notes(song, RATE, [times])
+    monkeypatch.setattr("tabhero_hf.audio.likeness.BLOCK_FRAMES", 50)
+    (blocks,) = compare_notes(song, RATE, [times])
+    np.testing.assert_allclose(blocks.likeness, whole.likeness, atol=1e-4)
+    np.testing.assert_allclose(blocks.rise, whole.rise, atol=1e-4)
+
+
+def test_silence_and_notes_behind_the_end_are_compared_with_nothing():
+    (silent,) = compare_notes(np.zeros(3 * RATE, np.float32), RATE, [np.array([0.5, 1.0, 9.0])])
+    assert not silent.likeness.any() and not silent.rise.any()
+    assert [comparison.likeness.shape for comparison in compare_notes(np.zeros(99, np.float32), RATE, [np.zeros(0)])]
