@@ -37,13 +37,14 @@ train-smoke: setup
 		--other_audio tests/fixtures/other_song.ogg --output_dir $(SMOKE)/evaluation --model_card true
 
 # The bundled checkpoint, further trained: on made songs, the music of Freedoom played by the same band, and the three
-# real songs that training may use, all with instrument and backing apart. Needs Debian's fluidsynth,
-# fluid-soundfont-gm, freedoom and fretsonfire-songs-sectoid. Some two hours on two processors; goes on where it was
-# stopped.
+# real songs that training may use, all with instrument and backing apart, and with records of other music for backing.
+# Needs Debian's fluidsynth, fluid-soundfont-gm, freedoom, nexuiz-music, ufoai-music and fretsonfire-songs-sectoid. Some
+# two hours on two processors; goes on where it was stopped.
 SHIPPED := runs/shipped
 SOUNDFONT := /usr/share/sounds/sf2/FluidR3_GM.sf2
 PIECES := /usr/share/games/doom/freedoom1.wad /usr/share/games/doom/freedoom2.wad
 LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_cpu_threads_per_process $$(nproc) --mixed_precision no
+RECORDS := /usr/share/games/nexuiz/data/music.pk3 /usr/share/games/ufoai/base/0music.pk3
 REAL := /usr/share/games/fretsonfire/data/songs
 PREPARE := $(BIN)/python scripts/prepare_dataset.py
 WINDOWS := --audio parts --max_frames 688 --overlap_frames 172
@@ -57,10 +58,11 @@ checkpoint: setup
 	for song in "Escape from chaosland" "Metal madness" "War of freedom"; do \
 		ln -sfn "$(REAL)/sectoid/$$song" "$(SHIPPED)/mit/$$song"; done
 	$(PREPARE) $(SHIPPED)/mit $(SHIPPED)/real $(WINDOWS) --splits 1,0,0 --align True
+	for records in $(RECORDS); do $(BIN)/python -m zipfile -e $$records $(SHIPPED)/recordings || exit 1; done
 	$(LAUNCH) scripts/train.py scripts/configs/shipped.yaml \
 		--resume_from_checkpoint $$(ls -d $(SHIPPED)/model/checkpoint-* >/dev/null 2>&1 && echo true || echo false)
-	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/model $(SHIPPED)/model/checkpoint-1300 \
-		$(SHIPPED)/model/checkpoint-1400 --earlier tabhero_hf/checkpoints/tiny
+	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/model $(SHIPPED)/model/checkpoint-800 \
+		$(SHIPPED)/model/checkpoint-900 --earlier tabhero_hf/checkpoints/tiny --earlier_share 0.667
 
 # 200,000 broken files, some ten minutes.
 fuzz: setup

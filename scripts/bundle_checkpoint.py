@@ -6,7 +6,7 @@ Put a model folder into the package, from where `bundled_checkpoint()` serves it
 
 Of several folders, the weights are averaged: the last checkpoints of a run hear more together than the last one alone
 (Izmailov et al. 2018, arXiv:1803.05407). All else is the first one's. With `--earlier`, what a run started from is
-blended in half and half: what a stage forgets, the one before may still know (Wortsman et al. 2022, arXiv:2109.01903).
+blended in: what a stage forgets, the one before may still know (Wortsman et al. 2022, arXiv:2109.01903).
 
 Weights are stored in half precision, for the file alone: unless told otherwise, the model computes in float32. A saved
 folder carries the model's code for those without the package. Within the package that would be a copy, so it is left
@@ -35,23 +35,23 @@ def without_code(value):
     return value
 
 
-def mean_weights(folders: list[Path]) -> dict[str, torch.Tensor]:
-    """The mean of the folders' weights in half precision, summed in float32.
+def mean_weights(folders: list[tuple[Path, float]]) -> dict[str, torch.Tensor]:
+    """The sum of folders' weights, each times its share, in half precision, summed in float32.
 
     Raises:
         ValueError: a folder has none, or tensors of other names or shapes than the first one's.
     """
     total: dict[str, torch.Tensor] = {}
-    for folder in folders:
+    for folder, share in folders:
         file = folder / SAFE_WEIGHTS_NAME
         if not file.is_file():
             raise ValueError(f"{file} does not exist")
-        weights = {name: tensor.float() for name, tensor in load_file(file).items()}
+        weights = {name: share * tensor.float() for name, tensor in load_file(file).items()}
         shapes = {name: tensor.shape for name, tensor in weights.items()}
         if total and shapes != {name: tensor.shape for name, tensor in total.items()}:
-            raise ValueError(f"{file} has other weights than {folders[0]}")
+            raise ValueError(f"{file} has other weights than {folders[0][0]}")
         total = {name: tensor + total.get(name, 0) for name, tensor in weights.items()}
-    return {name: (tensor / len(folders)).half() for name, tensor in total.items()}
+    return {name: tensor.half() for name, tensor in total.items()}
 
 
 def main():
@@ -59,12 +59,16 @@ def main():
     parser.add_argument(
         "folders", type=Path, nargs="+", help="model folders; the first with processor and generation settings"
     )
-    parser.add_argument("--earlier", type=Path, help="what the run started from, to blend in half and half")
+    parser.add_argument("--earlier", type=Path, help="what the run started from, to blend in")
+    parser.add_argument("--earlier_share", type=float, default=0.5, help="its share of the weights")
     parser.add_argument("--name", default="tiny", help="name of the bundled checkpoint")
     args = parser.parse_args()
+    if not 0 < args.earlier_share < 1:
+        parser.error(f"--earlier_share must be between 0 and 1, not {args.earlier_share}")
     try:
-        earlier = [args.earlier] * len(args.folders) if args.earlier else []  # as much as all the others
-        weights = mean_weights([*args.folders, *earlier])
+        earlier = [(args.earlier, args.earlier_share)] if args.earlier else []
+        share = (1 - sum(part for _, part in earlier)) / len(args.folders)
+        weights = mean_weights([*((folder, share) for folder in args.folders), *earlier])
         files = {name: without_code(json.loads((args.folders[0] / name).read_text())) for name in SETTINGS}
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")

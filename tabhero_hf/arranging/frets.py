@@ -17,11 +17,14 @@ DOUBT = 0.02
 RARE, MOST_CHOICES = 0.03, 24
 """Frets that are less likely than this on average are not used in a song, and no more than so many."""
 
-SAME_NEXT, SAME_LATER = (10.7, -8.0), (4.6, -2.4)
-"""Log-odds that a note is on the frets of the one before it, and of one further back, by how alike they sound: slope
-and intercept."""
+SAME_NEXT = 10.7, -8.0
+"""Log-odds that a note is on the frets of the one before it, by how alike they sound: slope and intercept, fitted to
+three real songs by ``scripts/fit_likeness.py``."""
 
-RISING = 3.9
+SAME_LATER = 4.3, -2.2
+"""The same for one further back, less the log-odds of any two such notes."""
+
+RISING = 5.6
 """Log-odds that the next note is higher, if it is another one, by how much its sound is shifted up: slope."""
 
 LATER = 0.1

@@ -40,11 +40,18 @@ def test_several_folders_are_averaged_and_loadable(copies, monkeypatch, tmp_path
     assert TabHeroForConditionalGeneration.from_pretrained(bundled).dtype == torch.float32
 
 
-def test_what_a_run_started_from_is_blended_in(copies, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("options", "share"), [((), 0.5), (("--earlier_share", "0.75"), 0.75)])
+def test_what_a_run_started_from_is_blended_in(copies, monkeypatch, tmp_path, options, share):
     before = load_file(copies[0] / "model.safetensors")
-    weights = load_file(bundle(monkeypatch, tmp_path, copies[1], "--earlier", copies[0]) / "model.safetensors")
-    for name, tensor in before.items():
-        torch.testing.assert_close(weights[name].float(), tensor.float() + 0.5, rtol=2e-3, atol=2e-3)
+    bundled = bundle(monkeypatch, tmp_path, copies[1], copies[1], "--earlier", copies[0], *options)
+    for name, tensor in load_file(bundled / "model.safetensors").items():
+        torch.testing.assert_close(tensor.float(), before[name].float() + 1 - share, rtol=2e-3, atol=2e-3)
+
+
+def test_a_share_is_a_part(copies, monkeypatch, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        bundle(monkeypatch, tmp_path, copies[1], "--earlier", copies[0], "--earlier_share", "1.5")
+    assert "--earlier_share must be between 0 and 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("broken", ["weights", "settings"])
