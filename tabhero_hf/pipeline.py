@@ -165,9 +165,8 @@ class AudioToChartPipeline(Pipeline):
             return {**inputs, "sequences": []}
         instruments, difficulties = torch.tensor(inputs["asked"], device=self.device).T
         audio = {name: inputs[name] for name in ("input_features", "attention_mask")}
-        probabilities, onsets, frets = self._listen(inputs, audio, difficulties, instruments)
-        if generate_kwargs.get("do_sample"):
-            frets = None  # or one draw would be as the other
+        draws = bool(generate_kwargs.get("do_sample"))  # which would be one as the other if they were told all frets
+        probabilities, onsets, frets = self._listen(inputs, audio, difficulties, instruments, tells_frets=not draws)
         heard = {**inputs, "onset_probabilities": probabilities}
         if self.model.decodes_greedily(**generate_kwargs):
             written = self.model.generate_windows(
@@ -202,7 +201,12 @@ class AudioToChartPipeline(Pipeline):
         return {**heard, "sequences": sequences}
 
     def _listen(
-        self, inputs: dict, audio: dict, difficulties: torch.LongTensor, instruments: torch.LongTensor
+        self,
+        inputs: dict,
+        audio: dict,
+        difficulties: torch.LongTensor,
+        instruments: torch.LongTensor,
+        tells_frets: bool,
     ) -> tuple[list[np.ndarray] | None, torch.BoolTensor | None, torch.LongTensor | None]:
         """
         How likely a note is in each bin of the song, for each chart; the bins of its windows that notes begin in, and
@@ -222,25 +226,36 @@ class AudioToChartPipeline(Pipeline):
             find_onsets(song, beats.tempo_map, beats.offset, difficulty)
             for song, (_, difficulty) in zip(songs, inputs["asked"], strict=True)
         ]
-        onsets = torch.zeros_like(heard, dtype=torch.bool)
-        frets = None if heard_frets is None else torch.zeros_like(heard, dtype=torch.long)
-        seconds = [chart.bins * TIME_STEP for chart in found]
-        compared = compare_notes(inputs["waveform"], rate, seconds) if heard_frets is not None else [None] * len(found)
-        frames = inputs["attention_mask"].sum(dim=1).to(self.device)
-        for chart, (song, comparison) in enumerate(zip(found, compared, strict=True)):
-            if comparison is not None:
-                window, time = (torch.from_numpy(place[song.bins]).to(self.device) for place in places)
-                positions = (frames[window] / self.model.config.downsample_factor).ceil().long()
-                position = self.model.fret_pointer.positions(time, positions)
-                likely = heard_frets[chart, window, position].float().cpu().numpy()
-                chosen = torch.from_numpy(find_frets(likely, LANE_SETS, seconds[chart], *comparison))
+        onsets, frets, chosen = torch.zeros_like(heard, dtype=torch.bool), None, None
+        if heard_frets is not None and tells_frets:
+            frets = torch.zeros_like(heard, dtype=torch.long)
+            chosen = self._choose_frets(inputs, heard_frets, [song.bins for song in found], places)
+        for chart, song in enumerate(found):
             for window, start in enumerate(starts):
                 bins = np.rint(song.bins - start / TIME_STEP).astype(np.int64)
                 inside = (bins >= 0) & (bins < onsets.shape[2])
                 onsets[chart, window, bins[inside]] = True
-                if comparison is not None:
-                    frets[chart, window, bins[inside]] = chosen[inside].to(self.device)
+                if frets is not None:
+                    frets[chart, window, bins[inside]] = torch.from_numpy(chosen[chart][inside]).to(frets.device)
         return [song.probability for song in found], onsets, frets
+
+    def _choose_frets(
+        self, inputs: dict, heard: torch.HalfTensor, charts: list[np.ndarray], places: tuple[np.ndarray, np.ndarray]
+    ) -> list[np.ndarray]:
+        """
+        Which `FRET` token each note of each chart has, by what is heard of them, `(charts, windows, positions,
+        num_fret_tokens)`, and how they sound beside each other. Charts are the bins of the song that notes begin in.
+        """
+        seconds = [bins * TIME_STEP for bins in charts]
+        compared = compare_notes(inputs["waveform"], self.feature_extractor.sampling_rate, seconds)
+        positions = (inputs["attention_mask"].sum(dim=1) / self.model.config.downsample_factor).ceil().long()
+        chosen = []
+        for chart, bins in enumerate(charts):
+            window, time = (torch.from_numpy(place[bins]) for place in places)
+            position = self.model.fret_pointer.positions(time, positions.cpu()[window])
+            likely = heard[chart].cpu()[window, position].float().numpy()
+            chosen.append(find_frets(likely, LANE_SETS, seconds[chart], *compared[chart]))
+        return chosen
 
     def _best(self, written, difficulties: torch.LongTensor, num_candidates: int) -> torch.LongTensor:
         """Of each row's candidates the likeliest, where a note that breaks a rule costs as if one token were e^-4."""

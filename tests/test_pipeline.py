@@ -18,7 +18,8 @@ from tabhero_hf import (
 from tabhero_hf.audio import AudioError, load_audio, track_beats
 from tabhero_hf.charting import chart_song
 from tabhero_hf.charts import ChartError, Difficulty, Instrument, read_song
-from tabhero_hf.evaluation.metrics import onset_f1
+from tabhero_hf.data.preparation import audio_of
+from tabhero_hf.evaluation.metrics import onset_f1, score_chart
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,25 @@ def test_notes_are_heard_on_the_beat(bundled, real_songs, generate_kwargs):
     (count, distance), (plain_count, plain_distance) = heard(), heard(on_beat=False)
     assert count > 0.8 * plain_count > 40
     assert distance < 0.8 * plain_distance
+
+
+def test_frets_follow_what_the_notes_sound_like_and_draws_are_of_their_own(bundled, real_songs):
+    song = read_song(real_songs / "muldjord" / "mutilated_mime")
+    audio = load_audio(audio_of(song, Instrument.LEAD, "stem")[1], 22050)[15 * 22050 : 45 * 22050]
+    human = song.chart.to_seconds(Instrument.LEAD, Difficulty.EXPERT)
+    human = [(onset - 15, *rest) for onset, *rest in human if 15 <= onset < 45]
+
+    def heard(**generate_kwargs) -> list:
+        return bundled(audio, difficulties=["expert"], generate_kwargs=generate_kwargs)["notes"]["lead", "expert"]
+
+    greedy, beams = heard(), heard(num_beams=2)
+    assert [note[:2] for note in greedy] == [note[:2] for note in beams]
+    scores = score_chart(human, greedy)
+    assert scores["contour"] > 0.6 and scores["contour"] > scores["contour_chance"] + 0.2
+    torch.manual_seed(0)
+    one, other = heard(do_sample=True), heard(do_sample=True)
+    assert [note[0] for note in one] == [note[0] for note in other] == [note[0] for note in greedy]
+    assert np.mean([a[1] != b[1] for a, b in zip(one, other, strict=True)]) > 0.1
 
 
 @pytest.mark.parametrize("settings", [{"do_sample": True}, {"num_beams": 3}], ids=["sampled", "beams"])
