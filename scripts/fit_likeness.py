@@ -16,15 +16,11 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from tabhero_hf.arranging.frets import PASSAGE_SECONDS, PHRASE_SECONDS
+from tabhero_hf.arranging.frets import PASSAGE_SECONDS, PHRASE_SECONDS, height
 from tabhero_hf.audio.likeness import compare_notes
 from tabhero_hf.audio.loading import DEFAULT_SAMPLING_RATE, load_audio
-from tabhero_hf.charts import OPEN_LANE, Difficulty, Instrument, read_song
+from tabhero_hf.charts import Difficulty, Instrument, read_song
 from tabhero_hf.data.preparation import audio_of
-
-
-def height(lanes: tuple[int, ...]) -> float:
-    return float(np.mean([-1 if lane == OPEN_LANE else lane for lane in lanes]))
 
 
 def fitted(parts: list[tuple[np.ndarray, np.ndarray]], beyond_usual: bool = False) -> str:

@@ -28,11 +28,11 @@ _MODULES = {
     "TabHeroFeatureExtractor": "feature_extraction_tabhero",
     "TabHeroForConditionalGeneration": "modeling_tabhero",
     "TabHeroGrammarLogitsProcessor": "generation_tabhero",
-    "TabHeroToldNotesLogitsProcessor": "generation_tabhero",
     "TabHeroModel": "modeling_tabhero",
     "TabHeroPreTrainedModel": "modeling_tabhero",
     "TabHeroProcessor": "processing_tabhero",
     "TabHeroTokenizer": "tokenization_tabhero",
+    "TabHeroToldNotesLogitsProcessor": "generation_tabhero",
 }
 
 __all__ = [
@@ -42,10 +42,10 @@ __all__ = [
     "TabHeroForConditionalGeneration",
     "TabHeroGrammarLogitsProcessor",
     "TabHeroModel",
-    "TabHeroToldNotesLogitsProcessor",
     "TabHeroPreTrainedModel",
     "TabHeroProcessor",
     "TabHeroTokenizer",
+    "TabHeroToldNotesLogitsProcessor",
     "bundled_checkpoint",
 ]
 

@@ -162,13 +162,9 @@ class WindowBatch:
         heard, mask = encoder.hear(input_features, attention_mask)
         self.encoder_states = heard if encoder.output_proj is None else encoder.output_proj(heard)
         self.encoder_mask = mask
-        listened = [
-            encoder.listen(heard, mask, difficulty.expand(num_windows), instrument.expand(num_windows))
-            for difficulty, instrument in zip(difficulty_ids, instrument_ids, strict=True)
-        ]
         onset_logits, fret_logits = (
-            None if logits[0] is None else torch.stack(logits, dim=1).flatten(0, 1)
-            for logits in zip(*listened, strict=True)
+            None if logits is None else logits.transpose(0, 1).flatten(0, 1)
+            for logits in encoder.listen_for_charts(heard, mask, difficulty_ids, instrument_ids)
         )
 
         def for_charts(values: torch.Tensor) -> torch.Tensor:

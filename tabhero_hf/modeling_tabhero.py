@@ -673,6 +673,20 @@ class TabHeroEncoder(TabHeroPreTrainedModel):
             fret_logits = self.fret_head(hidden_states, difficulty_ids, instrument_ids)
         return onset_logits, fret_logits
 
+    def listen_for_charts(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        difficulty_ids: torch.LongTensor,
+        instrument_ids: torch.LongTensor,
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """[`listen`] for each of `(charts,)` in turn: logits `(charts, batch, ...)`."""
+        listened = [
+            self.listen(hidden_states, attention_mask, *(ids.expand(len(hidden_states)) for ids in chart))
+            for chart in zip(difficulty_ids, instrument_ids, strict=True)
+        ]
+        return tuple(None if logits[0] is None else torch.stack(logits) for logits in zip(*listened, strict=True))
+
 
 class TabHeroDecoder(TabHeroPreTrainedModel):
     """Causal decoder over note tokens, told difficulty and instrument at every position."""
@@ -1172,21 +1186,19 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             is at each encoder position, half precision of `(charts, windows, positions, num_fret_tokens)`. `None` for
             what the model has no head for.
         """
-        encoder, heard = self.model.encoder, []
+        encoder, onsets, frets = self.model.encoder, [], []
         for start in range(0, len(input_features), batch_size):
             windows = slice(start, start + batch_size)
             mask = None if attention_mask is None else attention_mask[windows].to(self.device)
             states, mask = encoder.hear(input_features[windows].to(self.device), mask)
-            conditions = zip(difficulty_ids.to(self.device), instrument_ids.to(self.device), strict=True)
-            logits = [encoder.listen(states, mask, *(ids.expand(len(states)) for ids in pair)) for pair in conditions]
-            heard.append(
-                [None if kind[0] is None else torch.stack(kind).float() for kind in zip(*logits, strict=True)]
+            onset_logits, fret_logits = encoder.listen_for_charts(
+                states, mask, difficulty_ids.to(self.device), instrument_ids.to(self.device)
             )
-        onsets, frets = (None if kind[0] is None else kind for kind in zip(*heard, strict=True))
-        return (
-            None if onsets is None else torch.cat(onsets, dim=1).sigmoid(),
-            None if frets is None else torch.cat([logits.softmax(dim=-1).half() for logits in frets], dim=1),
-        )
+            if onset_logits is not None:
+                onsets.append(onset_logits.float().sigmoid())
+            if fret_logits is not None:
+                frets.append(fret_logits.float().softmax(dim=-1).half())  # of a long song there are many
+        return torch.cat(onsets, dim=1) if onsets else None, torch.cat(frets, dim=1) if frets else None
 
     def lane_loss(
         self, logits: torch.Tensor, labels: torch.LongTensor, num_items_in_batch: torch.Tensor | int | None = None

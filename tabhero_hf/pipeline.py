@@ -248,11 +248,11 @@ class AudioToChartPipeline(Pipeline):
         """
         seconds = [bins * TIME_STEP for bins in charts]
         compared = compare_notes(inputs["waveform"], self.feature_extractor.sampling_rate, seconds)
-        positions = (inputs["attention_mask"].sum(dim=1) / self.model.config.downsample_factor).ceil().long()
+        positions = self.model._get_feat_extract_output_lengths(inputs["attention_mask"].sum(dim=1)).cpu()
         chosen = []
         for chart, bins in enumerate(charts):
             window, time = (torch.from_numpy(place[bins]) for place in places)
-            position = self.model.fret_pointer.positions(time, positions.cpu()[window])
+            position = self.model.fret_pointer.positions(time, positions[window])
             likely = heard[chart].cpu()[window, position].float().numpy()
             chosen.append(find_frets(likely, LANE_SETS, seconds[chart], *compared[chart]))
         return chosen

@@ -67,21 +67,25 @@ def find_frets(
     usual = likely.mean(axis=0)
     used = np.sort(np.argsort(-usual, kind="stable")[:MOST_CHOICES])
     used = used[usual[used] >= min(RARE, usual.max())]
-    heights = np.array([np.mean([-1 if lane == OPEN_LANE else lane for lane in lanes[choice]]) for choice in used])
+    heights = np.array([height(lanes[choice]) for choice in used])
     heard = TRUST * np.log(likely[:, used] + DOUBT)
     steps = _steps(heights, seconds, likeness[0], rise[0])
     alike = LATER * (SAME_LATER[0] * likeness + SAME_LATER[1])
     found = _likeliest(heard, steps)
     for _ in range(ROUNDS - 1):
-        drawn = heard.copy()
+        drawn, reached = heard.copy(), heights[found][:, None]
         for back in range(2, min(len(alike), len(seconds) - 1) + 1):
             near = seconds[back:] - seconds[:-back] <= PASSAGE_SECONDS
             pull = (alike[back - 1, back:] * near)[:, None]
-            height = heights[found][:, None]
-            drawn[back:] += pull * (heights == height[:-back])
-            drawn[:-back] += pull * (heights == height[back:])
+            drawn[back:] += pull * (heights == reached[:-back])
+            drawn[:-back] += pull * (heights == reached[back:])
         found = _likeliest(drawn, steps)
     return used[found]
+
+
+def height(lanes: Sequence[int]) -> float:
+    """How high a chord is: the mean of its lanes; an open note lies below green."""
+    return float(np.mean([-1 if lane == OPEN_LANE else lane for lane in lanes]))
 
 
 def _steps(heights: np.ndarray, seconds: np.ndarray, likeness: np.ndarray, rise: np.ndarray) -> np.ndarray:

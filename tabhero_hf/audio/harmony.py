@@ -9,6 +9,11 @@ MIN_WINDOW = 256
 QUIET = 1e-6
 
 
+def window_length(sampling_rate: int) -> int:
+    """Samples of a window long enough to tell the lower notes of a guitar apart, a power of 2."""
+    return max(2 ** round(np.log2(WINDOW_SECONDS * sampling_rate)), MIN_WINDOW)
+
+
 def chroma_between(waveform: np.ndarray, sampling_rate: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pitch classes and loudness of each stretch between two times.
 
@@ -22,7 +27,7 @@ def chroma_between(waveform: np.ndarray, sampling_rate: int, times: np.ndarray) 
     """
     import librosa
 
-    n_fft = max(2 ** round(np.log2(WINDOW_SECONDS * sampling_rate)), MIN_WINDOW)
+    n_fft = window_length(sampling_rate)
     hop = n_fft // 2
     filters = librosa.filters.chroma(sr=sampling_rate, n_fft=n_fft, tuning=0.0)
     padded = np.pad(np.asarray(waveform, dtype=np.float32), (n_fft // 2, n_fft))

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-WINDOW_SECONDS = 0.19
-"""Long enough to tell the lower notes of a guitar apart."""
+from .harmony import window_length
 
 HOPS = 8
 """Frames in a window."""
@@ -68,7 +67,7 @@ def _sounds(
     """Mean magnitude of what sounds on between times, ``(spans, bins)``, and the frequencies of the bins in Hz."""
     import librosa
 
-    n_fft = 2 ** round(np.log2(WINDOW_SECONDS * sampling_rate))
+    n_fft = window_length(sampling_rate)
     hop = n_fft // HOPS
     frequencies = librosa.fft_frequencies(sr=sampling_rate, n_fft=n_fft)
     heard = (frequencies >= LOWEST) & (frequencies <= HIGHEST)
