@@ -4,10 +4,11 @@ Fit what `tabhero_hf/arranging/frets.py` knows of how notes sound beside each ot
 
     python scripts/fit_likeness.py "songs/Metal madness" "songs/War of freedom" …
 
-Prints slopes and intercepts of three logistic regressions over the Expert charts of guitars, heard alone and in the
-mix, each song and sound with the same weight: whether a note is on the frets of the one before it, and of one further
-back, by their likeness, the latter less the log-odds of any two such notes; and whether the next note, if it is
-another one, is higher, by its rise. And, song by song, how well likeness and rise tell the first and the last.
+Prints slopes and intercepts of logistic regressions over the guitar charts, heard alone and in the mix, each chart and
+sound with the same weight: whether a note is on the frets of the one before it, by their likeness, the pace, its
+accent and the difficulty; and, on Expert, whether it is on those of one further back, by their likeness, less the
+log-odds of any two such notes; and whether the next note, if it is another one, is higher, by its rise. And, song by
+song, how well these tell, on Expert, whether the next note is on the same frets and whether it is higher.
 """
 
 import sys
@@ -16,46 +17,64 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from tabhero_hf.arranging.frets import PASSAGE_SECONDS, PHRASE_SECONDS, height
-from tabhero_hf.audio.likeness import compare_notes
+from tabhero_hf.arranging.frets import PASSAGE_SECONDS, PHRASE_SECONDS, height, rhythm_of_steps, same_as_before
+from tabhero_hf.audio.likeness import Comparison, compare_notes
 from tabhero_hf.audio.loading import DEFAULT_SAMPLING_RATE, load_audio
 from tabhero_hf.charts import Difficulty, Instrument, read_song
 from tabhero_hf.data.preparation import audio_of
 
 
 def fitted(parts: list[tuple[np.ndarray, np.ndarray]], beyond_usual: bool = False) -> str:
-    """Slope and intercept of what is true by what is heard, over parts of one weight each."""
+    """Slopes and intercept of what is true by what is heard, over parts of one weight each."""
     heard, true = (np.concatenate(values) for values in zip(*parts, strict=True))
+    heard = heard.reshape(len(true), -1)
     weights = np.concatenate([np.full(len(values), len(heard) / len(parts) / len(values)) for values, _ in parts])
-    model = LogisticRegression(C=100.0).fit(heard[:, None], true, sample_weight=weights)
+    model = LogisticRegression(C=100.0).fit(heard, true, sample_weight=weights)
     usual = np.average(true, weights=weights)
     intercept = model.intercept_[0] - beyond_usual * np.log(usual / (1 - usual))
-    return f"{model.coef_[0, 0]:.1f}, {intercept:.1f}  ({len(heard)} pairs, {100 * usual:.0f} % true)"
+    slopes = ", ".join(f"{slope:.1f}" for slope in model.coef_[0])
+    return f"{slopes}, {intercept:.1f}  ({len(heard)} pairs, {100 * usual:.0f} % true)"
+
+
+def further_back(compared: Comparison, onsets: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Likeness of notes and those two or more before them, and whether these are as high."""
+    heard, same = [], []
+    for back, likeness in enumerate(compared.likeness[1:], start=2):
+        near = onsets[back:] - onsets[:-back] <= PASSAGE_SECONDS
+        heard.append(likeness[back:][near])
+        same.append((heights[back:] == heights[:-back])[near])
+    return np.concatenate(heard), np.concatenate(same)
 
 
 def main(paths: list[str]):
     following, later, rising = [], [], []
     for path in paths:
         song = read_song(path)
-        notes = song.chart.to_seconds(Instrument.LEAD, Difficulty.EXPERT)
-        onsets, heights = np.array([note[0] for note in notes]), np.array([height(note[1]) for note in notes])
         for audio in ("mix", "stem"):
             waveform = load_audio(audio_of(song, Instrument.LEAD, audio)[1], DEFAULT_SAMPLING_RATE)
-            (compared,) = compare_notes(waveform, DEFAULT_SAMPLING_RATE, [onsets])
-            far_likeness, far_same = [], []
-            for back, (likeness, rise) in enumerate(zip(*compared, strict=True), start=1):
-                step = heights[back:] - heights[:-back]
-                near = onsets[back:] - onsets[:-back] <= (PHRASE_SECONDS if back == 1 else PASSAGE_SECONDS)
-                if back == 1:
-                    following.append((likeness[1:][near], step[near] == 0))
-                    rising.append((rise[1:][near & (step != 0)], step[near & (step != 0)] > 0))
-                else:
-                    far_likeness.append(likeness[back:][near])
-                    far_same.append(step[near] == 0)
-            later.append((np.concatenate(far_likeness), np.concatenate(far_same)))
-            told = [roc_auc_score(true, heard) for heard, true in (following[-1], rising[-1])]
-            print(f"{path}, {audio}: area under the curve {told[0]:.2f} for the same frets, {told[1]:.2f} for higher")
-    print(f"on the frets of the one before: {fitted(following)}")
+            for difficulty in Difficulty:
+                if (Instrument.LEAD, difficulty) not in song.chart.tracks:
+                    continue
+                notes = song.chart.to_seconds(Instrument.LEAD, difficulty)
+                onsets, heights = np.array([note[0] for note in notes]), np.array([height(note[1]) for note in notes])
+                beats = song.chart.tempo_map.ticks(onsets - song.chart.offset) / song.chart.tempo_map.resolution
+                (compared,) = compare_notes(waveform, DEFAULT_SAMPLING_RATE, [onsets])
+                step, near = np.diff(heights), np.diff(onsets) <= PHRASE_SECONDS
+                likeness, rise = compared.likeness[0, 1:], compared.rise[0, 1:]
+                level = np.tile(
+                    [difficulty is other for other in (Difficulty.MEDIUM, Difficulty.HARD)], (len(step), 1)
+                )
+                heard = np.column_stack([likeness, *rhythm_of_steps(onsets, beats), level])
+                following.append((heard[near], step[near] == 0))
+                if difficulty is not Difficulty.EXPERT:
+                    continue
+                moved = near & (step != 0)
+                rising.append((rise[moved], step[moved] > 0))
+                later.append(further_back(compared, onsets, heights))
+                odds = same_as_before(likeness, onsets, beats, difficulty)
+                told = roc_auc_score(step[near] == 0, odds[near]), roc_auc_score(step[moved] > 0, rise[moved])
+                print(f"{path}, {audio}: area under the curve {told[0]:.2f} for the same frets, {told[1]:.2f} higher")
+    print(f"on the frets of the one before; the last slopes are Medium and Hard: {fitted(following)}")
     print(f"on the frets of one further back: {fitted(later, beyond_usual=True)}")
     print(f"higher than the one before: {fitted(rising)}")
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from transformers.pipelines.base import Pipeline
 
-from .arranging import arrange, count_broken_rules, find_frets, find_onsets, measure_confidence
+from .arranging import arrange, climb_onsets, count_broken_rules, find_frets, find_onsets, measure_confidence
 from .arranging.snapping import LOW_CONFIDENCE
 from .audio.beats import Beats, track_beats
 from .audio.harmony import chroma_between
@@ -226,13 +226,17 @@ class AudioToChartPipeline(Pipeline):
             find_onsets(song, beats.tempo_map, beats.offset, difficulty)
             for song, (_, difficulty) in zip(songs, inputs["asked"], strict=True)
         ]
+        asked = inputs["asked"]
+        climbed = climb_onsets({key: song.ticks for key, song in zip(asked, found, strict=True)}, beats.tempo_map)
+        ticks = [climbed[key] for key in asked]
         onsets, frets, chosen = torch.zeros_like(heard, dtype=torch.bool), None, None
         if heard_frets is not None and tells_frets:
             frets = torch.zeros_like(heard, dtype=torch.long)
-            chosen = self._choose_frets(inputs, heard_frets, [song.bins for song in found], places)
-        for chart, song in enumerate(found):
+            chosen = self._choose_frets(inputs, heard_frets, ticks, places)
+        for chart in range(len(asked)):
+            seconds = beats.tempo_map.seconds(ticks[chart]) + beats.offset
             for window, start in enumerate(starts):
-                bins = np.rint(song.bins - start / TIME_STEP).astype(np.int64)
+                bins = np.rint((seconds - start) / TIME_STEP).astype(np.int64)
                 inside = (bins >= 0) & (bins < onsets.shape[2])
                 onsets[chart, window, bins[inside]] = True
                 if frets is not None:
@@ -240,21 +244,24 @@ class AudioToChartPipeline(Pipeline):
         return [song.probability for song in found], onsets, frets
 
     def _choose_frets(
-        self, inputs: dict, heard: torch.HalfTensor, charts: list[np.ndarray], places: tuple[np.ndarray, np.ndarray]
+        self, inputs: dict, heard: torch.HalfTensor, ticks: list[np.ndarray], places: tuple[np.ndarray, np.ndarray]
     ) -> list[np.ndarray]:
         """
         Which `FRET` token each note of each chart has, by what is heard of them, `(charts, windows, positions,
-        num_fret_tokens)`, and how they sound beside each other. Charts are the bins of the song that notes begin in.
+        num_fret_tokens)`, and how they sound beside each other.
         """
-        seconds = [bins * TIME_STEP for bins in charts]
+        tempo_map, offset = inputs["beats"].tempo_map, inputs["beats"].offset
+        seconds = [tempo_map.seconds(chart) + offset for chart in ticks]
         compared = compare_notes(inputs["waveform"], self.feature_extractor.sampling_rate, seconds)
         positions = self.model._get_feat_extract_output_lengths(inputs["attention_mask"].sum(dim=1)).cpu()
         chosen = []
-        for chart, bins in enumerate(charts):
+        for chart, (_, difficulty) in enumerate(inputs["asked"]):
+            bins = np.minimum(np.rint(seconds[chart] / TIME_STEP).astype(np.int64), len(places[0]) - 1)
             window, time = (torch.from_numpy(place[bins]) for place in places)
             position = self.model.fret_pointer.positions(time, positions[window])
             likely = heard[chart].cpu()[window, position].float().numpy()
-            chosen.append(find_frets(likely, LANE_SETS, seconds[chart], *compared[chart]))
+            beats = ticks[chart] / tempo_map.resolution
+            chosen.append(find_frets(likely, LANE_SETS, seconds[chart], beats, *compared[chart], difficulty))
         return chosen
 
     def _best(self, written, difficulties: torch.LongTensor, num_candidates: int) -> torch.LongTensor:

@@ -138,6 +138,17 @@ def test_frets_follow_what_the_notes_sound_like_and_draws_are_of_their_own(bundl
     assert np.mean([a[1] != b[1] for a, b in zip(one, other, strict=True)]) > 0.1
 
 
+def test_what_is_heard_of_an_easier_chart_is_in_the_harder_one_and_stays(bundled, demo_song):
+    charted = bundled(load_audio(demo_song, 22050)[: 22050 * 24])
+    ticks = {
+        level: {note.tick for note in charted["chart"].tracks[Instrument.LEAD, level].notes} for level in Difficulty
+    }
+    heard = {level: len(charted["notes"]["lead", level.name.lower()]) for level in Difficulty}
+    assert ticks[Difficulty.EASY] < ticks[Difficulty.MEDIUM] < ticks[Difficulty.HARD] < ticks[Difficulty.EXPERT]
+    # What is finished is what was heard: it was heard where the harder chart has notes.
+    assert all(abs(len(ticks[level]) - heard[level]) <= 2 for level in Difficulty)
+
+
 @pytest.mark.parametrize("settings", [{"do_sample": True}, {"num_beams": 3}], ids=["sampled", "beams"])
 def test_the_best_of_several_candidates_is_kept(bundled, demo_song, settings, monkeypatch):
     audio = load_audio(demo_song, 22050)[: 22050 * 12]

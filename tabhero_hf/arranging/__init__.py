@@ -14,7 +14,7 @@ from tabhero_hf.charts.star_power import place_star_power
 
 from .confidence import least_sure, measure_confidence
 from .frets import find_frets
-from .ladder import climb, holds
+from .ladder import climb, climb_onsets, holds
 from .playability import make_playable
 from .rhythm import find_onsets
 from .rules import count_broken_rules
@@ -94,6 +94,7 @@ def _with_phrases(
 __all__ = [
     "arrange",
     "climb",
+    "climb_onsets",
     "count_broken_rules",
     "find_frets",
     "find_onsets",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
-from tabhero_hf.charts import OPEN_LANE
+from tabhero_hf.charts import OPEN_LANE, Difficulty
 
-TRUST = 0.5
+TRUST = 0.35
 """Of what a listener holds likely, in log-odds: what it hears of a note it hears of the next one, too."""
 
 DOUBT = 0.02
@@ -17,9 +18,11 @@ DOUBT = 0.02
 RARE, MOST_CHOICES = 0.03, 24
 """Frets that are less likely than this on average are not used in a song, and no more than so many."""
 
-SAME_NEXT = 10.7, -8.0
-"""Log-odds that a note is on the frets of the one before it, by how alike they sound: slope and intercept, fitted to
-three real songs by ``scripts/fit_likeness.py``."""
+SAME_NEXT = 7.8, -1.5, -0.6
+STAYING = {Difficulty.EASY: -5.7, Difficulty.MEDIUM: -5.7, Difficulty.HARD: -6.8, Difficulty.EXPERT: -7.8}
+"""Log-odds that a note is on the frets of the one before it: slopes by how alike they sound, by the pace of the notes
+around them and by accent, and intercepts by difficulty, fitted to three real songs by ``scripts/fit_likeness.py``.
+None of them has an Easy chart, which is taken to be as Medium."""
 
 SAME_LATER = 4.3, -2.2
 """The same for one further back, less the log-odds of any two such notes."""
@@ -33,6 +36,12 @@ LATER = 0.1
 PHRASE_SECONDS, PASSAGE_SECONDS = 1.5, 6.0
 """Notes further apart than this are not told by the one before them, and by those further back."""
 
+PACE_GAPS, SHORTEST_GAP = 2, 0.03
+"""The pace at a note is that of so many gaps on both sides of the one before it; the least gap, in seconds."""
+
+NEAR_BEAT = 0.06
+"""Beats within which a note is at a place of its beat."""
+
 CHORD_OF_ONE_HEIGHT = 0.3
 """How likely the next note is on other frets of the same height, of what is not the same frets."""
 
@@ -43,21 +52,25 @@ def find_frets(
     likely: np.ndarray,
     lanes: Sequence[tuple[int, ...]],
     seconds: np.ndarray,
+    beats: np.ndarray,
     likeness: np.ndarray,
     rise: np.ndarray,
+    difficulty: Difficulty = Difficulty.EXPERT,
 ) -> np.ndarray:
     """The frets of notes, ascending in time, that a listener and the sound of the notes together make likely.
 
-    Notes that sound alike are on the same frets, and one that sounds higher is on higher ones. The likeliest frets of
-    all notes given those before them are found by dynamic programming ([Viterbi,
-    1967](https://doi.org/10.1109/TIT.1967.1054010)), in rounds in which notes are drawn to those further back, too.
+    Notes that sound alike are on the same frets, and so are those of fast runs, which change on the beat if they do;
+    one that sounds higher is on higher ones. The likeliest frets of all notes given those before them are found by
+    dynamic programming ([Viterbi, 1967](https://doi.org/10.1109/TIT.1967.1054010)), in rounds in which notes are drawn
+    to those further back, too.
 
     Args:
         likely: of each note's frets, ``(notes, choices)``.
         lanes: of each choice.
-        seconds: of the notes, ``(notes,)``.
+        seconds, beats: of the notes, ``(notes,)``.
         likeness, rise: of each note and the one so many before it, ``(back, notes)``; see
             :class:`~tabhero_hf.audio.likeness.Comparison`.
+        difficulty: of the chart.
 
     Returns:
         The choice for each note, int of shape ``(notes,)``.
@@ -69,7 +82,8 @@ def find_frets(
     used = used[usual[used] >= min(RARE, usual.max())]
     heights = np.array([height(lanes[choice]) for choice in used])
     heard = TRUST * np.log(likely[:, used] + DOUBT)
-    steps = _steps(heights, seconds, likeness[0], rise[0])
+    same = same_as_before(likeness[0, 1:], seconds, beats, difficulty)
+    steps = _steps(heights, same, RISING * rise[0, 1:]) * (np.diff(seconds) <= PHRASE_SECONDS)[:, None, None]
     alike = LATER * (SAME_LATER[0] * likeness + SAME_LATER[1])
     found = _likeliest(heard, steps)
     for _ in range(ROUNDS - 1):
@@ -88,15 +102,30 @@ def height(lanes: Sequence[int]) -> float:
     return float(np.mean([-1 if lane == OPEN_LANE else lane for lane in lanes]))
 
 
-def _steps(heights: np.ndarray, seconds: np.ndarray, likeness: np.ndarray, rise: np.ndarray) -> np.ndarray:
-    """Log-probability of each step to a note from the one before, ``(notes - 1, choices, choices)``."""
-    same, higher = (
-        1 / (1 + np.exp(-odds[1:, None, None])) for odds in (SAME_NEXT[0] * likeness + SAME_NEXT[1], RISING * rise)
-    )
+def same_as_before(likeness: np.ndarray, seconds: np.ndarray, beats: np.ndarray, difficulty: Difficulty) -> np.ndarray:
+    """Log-odds that notes are on the frets of the one before them, ``(notes - 1,)``."""
+    return np.column_stack([likeness, *rhythm_of_steps(seconds, beats)]) @ SAME_NEXT + STAYING[difficulty]
+
+
+def rhythm_of_steps(seconds: np.ndarray, beats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each note but the first: the logarithm of the pace, in seconds a note, and the accent.
+
+    A note on a beat has an accent of 2, one between two beats of 1, others of 0 (metrical accent, Lerdahl and
+    Jackendoff, *A Generative Theory of Tonal Music*, 1983).
+    """
+    gaps = np.log(np.clip(np.diff(seconds), SHORTEST_GAP, PHRASE_SECONDS))
+    pace = uniform_filter1d(gaps, 2 * PACE_GAPS + 1, mode="nearest") if len(gaps) else gaps
+    accent = sum(np.abs(beats[1:] * parts - np.rint(beats[1:] * parts)) <= NEAR_BEAT * parts for parts in (1, 2))
+    return pace, accent
+
+
+def _steps(heights: np.ndarray, same: np.ndarray, higher: np.ndarray) -> np.ndarray:
+    """Log-probability of each step to a note from the one before, ``(notes - 1, choices, choices)``, by the log-odds
+    of the same frets and, if they are others, of higher ones."""
+    same, higher = (1 / (1 + np.exp(-odds[:, None, None])) for odds in (same, higher))
     up = heights[None, :] - heights[:, None]
     direction = np.where(up > 0, higher, np.where(up < 0, 1 - higher, CHORD_OF_ONE_HEIGHT))
-    steps = np.log(np.where(np.eye(len(heights), dtype=bool), same, (1 - same) * direction) + 1e-4)
-    return steps * (np.diff(seconds) <= PHRASE_SECONDS)[:, None, None]
+    return np.log(np.where(np.eye(len(heights), dtype=bool), same, (1 - same) * direction) + 1e-4)
 
 
 def _likeliest(scores: np.ndarray, steps: np.ndarray) -> np.ndarray:

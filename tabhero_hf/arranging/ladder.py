@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tabhero_hf.charts import Difficulty, Kind, Note, TempoMap, Track
+from tabhero_hf.charts import Difficulty, Instrument, Kind, Note, TempoMap, Track
 from tabhero_hf.charts.measures import Measures
 
 SHORTEST_GAP = {Difficulty.EASY: 0.30, Difficulty.MEDIUM: 0.16, Difficulty.HARD: 0.10, Difficulty.EXPERT: 0.02}
@@ -65,6 +65,19 @@ def climb(tracks: Mapping[Difficulty, Track], tempo_map: TempoMap) -> dict[Diffi
         climbed[difficulty] = replace(tracks[difficulty], notes=tuple(notes))
         above, harder = notes, difficulty
     return {difficulty: climbed[difficulty] for difficulty in tracks}
+
+
+def climb_onsets(
+    onsets: Mapping[tuple[Instrument, Difficulty], np.ndarray], tempo_map: TempoMap
+) -> dict[tuple[Instrument, Difficulty], np.ndarray]:
+    """What :func:`climb` makes of the notes of some instruments of which only the ticks, ascending, are known yet."""
+    tracks = {key: Track(*key, tuple(Note(tick, (0,)) for tick in ticks.tolist())) for key, ticks in onsets.items()}
+    climbed = {}
+    for instrument in {instrument for instrument, _ in tracks}:
+        levels = {difficulty: track for (other, difficulty), track in tracks.items() if other == instrument}
+        for difficulty, track in climb(levels, tempo_map).items():
+            climbed[instrument, difficulty] = np.array([note.tick for note in track.notes], dtype=np.int64)
+    return climbed
 
 
 def _with_fewer_lanes(note: Note, difficulty: Difficulty) -> Note:

@@ -39,11 +39,12 @@ ENOUGH = 0.6
 
 
 class _Places(NamedTuple):
-    """Where notes may begin, ascending: seconds of the audio, beats, and parts of the beat, of shape ``(places,)``.
+    """Where notes may begin, ascending: ticks, seconds of the audio, beats, and parts of the beat, ``(places,)`` each.
 
     A place at 3/4 of a beat is a quarter of it, and so is that at 1/4; one at 2/4 is a half.
     """
 
+    ticks: np.ndarray
     seconds: np.ndarray
     beats: np.ndarray
     parts: np.ndarray
@@ -52,11 +53,11 @@ class _Places(NamedTuple):
 class Onsets(NamedTuple):
     """When notes begin, told by sound and rhythm.
 
-    ``bins`` are those that notes begin in, ascending; ``probability`` is that of a note in each bin of the audio, 0
-    between the places of the grid, shape ``(bins,)``.
+    ``ticks`` are those of the notes, ascending; ``probability`` is that of a note in each bin of the audio, 0 between
+    the places of the grid, shape ``(bins,)``.
     """
 
-    bins: np.ndarray
+    ticks: np.ndarray
     probability: np.ndarray
 
 
@@ -96,8 +97,9 @@ def find_onsets(
     evidence = TRUST * (np.log(likely / (1 - likely)) - NEUTRAL[difficulty])
     bins = np.rint(places.seconds / bin_seconds).astype(np.int64)
     within = bins < len(probability)
-    onsets[bins[within]] = _with_rhythm(evidence, places)[within]
-    return Onsets(np.flatnonzero(onsets >= ENOUGH), onsets)
+    told = _with_rhythm(evidence, places)
+    onsets[bins[within]] = told[within]
+    return Onsets(places.ticks[within & (told >= ENOUGH)], onsets)
 
 
 def _with_rhythm(evidence: np.ndarray, places: _Places) -> np.ndarray:
@@ -127,19 +129,21 @@ def _places(probability: np.ndarray, tempo_map: TempoMap, offset: float, bin_sec
     end, resolution = len(probability) * bin_seconds, tempo_map.resolution
     num_beats = int(np.ceil(int(tempo_map.ticks(end - offset)) / resolution))
     if num_beats < 1:
-        return _Places(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
+        nowhere = np.zeros(0, dtype=np.int64)
+        return _Places(nowhere, np.zeros(0), nowhere, nowhere)
     beats = np.arange(num_beats)
     starts = tempo_map.seconds(np.append(beats, num_beats) * resolution) + offset
     finer = 2.0 ** np.floor(np.log2(np.maximum(np.diff(starts) / (BINARY * SHORTEST), 1)))
     parts = np.where(_in_triplets(probability, starts, finer, bin_seconds), TRIPLETS, BINARY) * finer.astype(np.int64)
-    seconds, of_beat, of_part = [], [], []
+    ticks, of_beat, of_part = [], [], []
     for beat, count in zip(beats.tolist(), parts.tolist(), strict=True):
-        seconds.append(tempo_map.seconds(np.rint((beat + np.arange(count) / count) * resolution)) + offset)
+        ticks.append(np.rint((beat + np.arange(count) / count) * resolution).astype(np.int64))
         of_beat.append(np.full(count, beat))
         of_part.append([Fraction(part, count).denominator for part in range(count)])
-    seconds, of_beat, of_part = (np.concatenate(values) for values in (seconds, of_beat, of_part))
+    ticks, of_beat, of_part = (np.concatenate(values) for values in (ticks, of_beat, of_part))
+    seconds = tempo_map.seconds(ticks) + offset
     within = (seconds >= 0) & (seconds < end)
-    return _Places(seconds[within], of_beat[within], of_part[within])
+    return _Places(ticks[within], seconds[within], of_beat[within], of_part[within])
 
 
 def _in_triplets(probability: np.ndarray, starts: np.ndarray, finer: np.ndarray, bin_seconds: float) -> np.ndarray:

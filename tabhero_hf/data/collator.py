@@ -72,7 +72,7 @@ class Remix:
 
     mean_gain: float = 1.0  # decibels of the instrument
     gain_deviation: float = 5.0
-    alone: float = 0.15  # how often there is no backing
+    alone: float = 0.25  # how often there is no backing
     smeared: float = 0.5  # how often the instrument is
     longest_smear: float = 20.0  # mel frames in which the power falls to 1 / e
     equalizer: RandomEqualizer = field(default_factory=RandomEqualizer)

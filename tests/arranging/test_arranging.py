@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tabhero_hf.arranging import arrange, climb, holds, make_playable
+from tabhero_hf.arranging import arrange, climb, climb_onsets, holds, make_playable
 from tabhero_hf.arranging.playability import FASTEST_LEAPS
 from tabhero_hf.arranging.structure import find_sections
 from tabhero_hf.charts import Difficulty, Instrument, Kind, Note, TempoMap, Track, check, mend, read_song
@@ -104,6 +104,21 @@ def test_what_gaps_leave_room_for_is_filled_up():
     played = [note.tick for note in climb({MEDIUM: medium, EXPERT: expert}, MAP)[MEDIUM].notes]
     # Of each beat's two onsets, 125 ms apart, one: more than half are due, and 160 ms allow no more.
     assert [tick // 480 for tick in played] == list(range(64))
+
+
+def test_onsets_climb_as_notes_do():
+    bass, rng = Instrument.BASS, np.random.default_rng(0)
+    onsets = {(LEAD, level): 120 * np.flatnonzero(rng.random(256) < 0.3) for level in Difficulty}
+    onsets[bass, HARD] = np.arange(0, 9600, 40)  # 42 ms apart
+    climbed = climb_onsets(onsets, MAP)
+    lead = {
+        level: track(*(Note(tick, (0,)) for tick in onsets[LEAD, level].tolist()), difficulty=level)
+        for level in Difficulty
+    }
+    assert climbed.keys() == onsets.keys()
+    for level, expected in climb(lead, MAP).items():
+        assert climbed[LEAD, level].tolist() == [note.tick for note in expected.notes]
+    assert 96 <= np.diff(climbed[bass, HARD]).min() and set(climbed[bass, HARD]) <= set(onsets[bass, HARD])
 
 
 def test_one_riff_has_one_set_of_frets():

@@ -7,6 +7,7 @@ from tabhero_hf.arranging import find_frets
 
 SINGLES = [(0,), (1,), (2,), (3,), (4,)]
 BACK = 12
+BEAT = 0.6
 
 
 def compared(pitches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -30,7 +31,7 @@ def test_notes_that_sound_alike_are_on_the_same_frets():
     lanes = np.repeat([0, 2, 0, 1, 3, 1], 16)
     likely, seconds = heard(lanes, rng, right=0.5), 0.2 * np.arange(len(lanes))
     alone = likely.argmax(axis=1)
-    found = find_frets(likely, SINGLES, seconds, *compared(lanes))
+    found = find_frets(likely, SINGLES, seconds, seconds / BEAT, *compared(lanes))
     assert (alone == lanes).mean() < 0.75 and (found == lanes).mean() > 0.95
     assert (np.diff(found) != 0).sum() == (np.diff(lanes) != 0).sum()
 
@@ -38,36 +39,60 @@ def test_notes_that_sound_alike_are_on_the_same_frets():
 def test_a_melody_rises_where_it_sounds_higher():
     pitches = np.tile([0, 1, 2, 3, 4, 3, 2, 1], 6)
     likely, seconds = np.full((len(pitches), 5), 0.2), 0.3 * np.arange(len(pitches))
-    found = find_frets(likely, SINGLES, seconds, *compared(pitches))
+    found = find_frets(likely, SINGLES, seconds, seconds / BEAT, *compared(pitches))
     assert (np.sign(np.diff(found)) == np.sign(np.diff(pitches))).mean() > 0.95
 
 
 def test_where_nothing_can_be_told_apart_it_is_what_is_heard():
     lanes = np.random.default_rng(1).integers(0, 5, 40)
     likely = 0.02 + 0.9 * np.eye(5)[lanes]
-    likeness = np.full((BACK, 40), 0.7)
-    assert find_frets(likely, SINGLES, 2.0 * np.arange(40), likeness, np.zeros((BACK, 40))).tolist() == lanes.tolist()
+    seconds, likeness = 2.0 * np.arange(40), np.full((BACK, 40), 0.7)
+    found = find_frets(likely, SINGLES, seconds, seconds / BEAT, likeness, np.zeros((BACK, 40)))
+    assert found.tolist() == lanes.tolist()
+
+
+def test_fast_notes_stay_where_they_are():
+    """Sounds neither alike nor unlike: a run of them is one note struck again and again, a slow line moves."""
+    likely, likeness = np.full((24, 5), 0.2), np.full((BACK, 24), 0.75)
+    rise = np.tile([0.3, -0.3], (BACK, 12))
+    moves = []
+    for gap in (0.09, 0.9):
+        seconds = gap * np.arange(24)
+        moves.append(np.diff(find_frets(likely, SINGLES, seconds, 0.1 + 2 * np.arange(24), likeness, rise)) != 0)
+    assert not moves[0].any() and moves[1].all()
+
+
+def test_notes_change_on_the_beat():
+    """Four a beat, of which nothing but the beat tells when the frets change."""
+    beats = np.arange(32) / 4
+    likeness = np.vstack([np.full(32, 0.73), np.full((BACK - 1, 32), 0.51)])
+    rise = np.tile(np.repeat([0.3, -0.3], 4), (BACK, 4))
+    found = find_frets(np.full((32, 5), 0.2), SINGLES, BEAT * beats, beats, likeness, rise)
+    assert set(np.flatnonzero(np.diff(found)) + 1) == set(range(4, 32, 4))
 
 
 def test_a_rest_lets_a_note_be_anywhere():
     """The same sound before and after a rest: it is on the same frets only if it is heard on the same frets."""
     likely = np.array([[0.9, 0.1, 0, 0, 0], [0.1, 0.9, 0, 0, 0]])
     likeness, rise = compared(np.zeros(2))
-    near, far = (find_frets(likely, SINGLES, np.array([0.0, gap]), likeness, rise).tolist() for gap in (0.3, 9.0))
+    near, far = (
+        find_frets(likely, SINGLES, np.array([0.0, gap]), np.array([0.0, 1.0]), likeness, rise).tolist()
+        for gap in (0.3, 9.0)
+    )
     assert near in ([0, 0], [1, 1]) and far == [0, 1]
 
 
 def test_chords_and_open_notes_have_their_height():
     choices = [(6,), (0,), (0, 1), (3, 4)]
     pitches = np.tile([0, 1, 2, 3], 8)
-    found = find_frets(np.full((32, 4), 0.25), choices, 0.3 * np.arange(32), *compared(pitches))
+    found = find_frets(np.full((32, 4), 0.25), choices, 0.3 * np.arange(32), np.arange(32) / 2, *compared(pitches))
     assert found.tolist() == pitches.tolist()
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_few_notes(count):
     likely = np.eye(5)[[3, 1]][:count]
-    found = find_frets(likely, SINGLES, 3.0 * np.arange(count), *compared(np.zeros(count)))
+    found = find_frets(likely, SINGLES, 3.0 * np.arange(count), 5.0 * np.arange(count), *compared(np.zeros(count)))
     assert found.tolist() == [3, 1][:count]
 
 
@@ -75,6 +100,8 @@ def test_a_listener_who_knows_nothing_leaves_it_to_the_sound():
     """As a model of random weights does: no frets are likelier than the others, and there are many of them."""
     pitches = np.tile([0, 0, 1, 1], 8)
     choices = [(lane,) for lane in range(5)] * 25
-    found = find_frets(np.full((32, 125), 1 / 125), choices, 0.3 * np.arange(32), *compared(pitches))
+    found = find_frets(
+        np.full((32, 125), 1 / 125), choices, 0.3 * np.arange(32), np.arange(32) / 2, *compared(pitches)
+    )
     lanes = np.array([choices[choice][0] for choice in found])
     assert (np.diff(lanes) == 0).tolist() == (np.diff(pitches) == 0).tolist()
