@@ -39,7 +39,7 @@ from tabhero_hf.evaluation.baselines import (
     tune_onsets,
 )
 from tabhero_hf.evaluation.metrics import score_chart
-from tabhero_hf.evaluation.report import markdown, write_report
+from tabhero_hf.evaluation.report import write_report
 from tabhero_hf.tokenization_tabhero import Note
 from tabhero_hf.training.model_card import CARD, add_results
 
@@ -141,8 +141,8 @@ def main():
         "peak memory of this process in MB": round(peak_memory()),
         **density_order(tracks, songs),
     }
-    summary = write_report(args.output_dir, rows, facts, args.seed)
-    print(markdown(rows, summary, facts))
+    write_report(args.output_dir, rows, facts, args.seed)
+    print((Path(args.output_dir) / "report.md").read_text(encoding="utf-8"))
     print(f"{args.output_dir}/report.md, report.json, report.png")
     if args.model_card:
         add_results(Path(args.model), Path(args.output_dir) / "report.json")

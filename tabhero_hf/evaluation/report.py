@@ -29,6 +29,7 @@ LABELS = {
 
 KEYS = ("system", "instrument", "difficulty", "song")
 PLOTTED = ("onset_f1_50", "note_f1")
+COMPARED = ("onset_f1_50", "note_f1", "lane_accuracy", "contour")
 
 
 def summarize(rows: Sequence[dict], seed: int = 0) -> list[dict]:
@@ -59,6 +60,30 @@ def summarize(rows: Sequence[dict], seed: int = 0) -> list[dict]:
     return summary
 
 
+def leads(rows: Sequence[dict], seed: int = 0) -> list[dict]:
+    """
+    How far the first system of each track is ahead of the others, song by song.
+
+    Songs differ more than systems do, so that the intervals of two means overlap where the one is ahead on each song.
+
+    Args:
+        rows, seed: As for [`summarize`].
+
+    Returns:
+        What [`summarize`] does, of the differences: those on songs that both systems charted.
+    """
+    first: dict[tuple, tuple[str, dict[str, dict]]] = {}
+    differences = []
+    for row in rows:
+        system, songs = first.setdefault((row["instrument"], row["difficulty"]), (row["system"], {}))
+        if row["system"] == system:
+            songs[row["song"]] = row
+        elif row["song"] in songs:
+            ahead = songs[row["song"]]
+            differences.append({name: row[name] if name in KEYS else ahead[name] - row[name] for name in row})
+    return summarize(differences, seed)
+
+
 def _interval(values: np.ndarray, draws: np.ndarray) -> dict[str, float]:
     low, high = np.percentile(values[draws].mean(axis=1), INTERVAL)
     return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
@@ -79,18 +104,23 @@ def write_report(folder: str | Path, rows: Sequence[dict], facts: dict | None = 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     summary = summarize(rows, seed)
-    content = {"facts": facts or {}, "summary": summary, "songs": list(rows)}
+    ahead = leads(rows, seed)
+    content = {"facts": facts or {}, "summary": summary, "leads": ahead, "songs": list(rows)}
     (folder / "report.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(markdown(rows, summary, facts or {}), encoding="utf-8")
+    (folder / "report.md").write_text(markdown(rows, summary, ahead, facts or {}), encoding="utf-8")
     plot(folder / "report.png", rows, summary)
     return summary
 
 
-def markdown(rows: Sequence[dict], summary: Sequence[dict], facts: dict) -> str:
-    """Tables: a row for each system, of the means and their intervals; then for each song, of the first system."""
+def markdown(rows: Sequence[dict], summary: Sequence[dict], ahead: Sequence[dict], facts: dict) -> str:
+    """Tables: a row for each system, of the means and their intervals; of those of the first one's lead; and for each
+    song, of the first system."""
     lines = ["# Evaluation", "", *(f"- {name}: {value}" for name, value in facts.items()), ""]
     for instrument, difficulty in _tracks(summary):
-        table = [row for row in summary if (row["instrument"], row["difficulty"]) == (instrument, difficulty)]
+        table, apart = (
+            [row for row in means if (row["instrument"], row["difficulty"]) == (instrument, difficulty)]
+            for means in (summary, ahead)
+        )
         names = [name for name in LABELS if name in table[0]]
         several = table[0]["songs"] > 1
         states = "mean and 95 % interval over" if several else "scores of"
@@ -99,6 +129,13 @@ def markdown(rows: Sequence[dict], summary: Sequence[dict], facts: dict) -> str:
         lines += _table(header, [[row["system"], *(_cell(row[name], several) for name in names)] for row in table])
         if several:
             system = table[0]["system"]
+            if apart:
+                compared = [name for name in COMPARED if name in names]
+                lines += [f"Less the score of each other system, song by song, {system}:", ""]
+                lines += _table(
+                    ["", *(LABELS[name] for name in compared)],
+                    [[row["system"], *(_cell(row[name], True) for name in compared)] for row in apart],
+                )
             key = (system, instrument, difficulty)
             songs = [row for row in rows if tuple(row[name] for name in KEYS[:3]) == key]
             lines += [f"Each song, {system}:", ""]

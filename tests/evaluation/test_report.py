@@ -3,7 +3,7 @@ import json
 import matplotlib.image
 import pytest
 
-from tabhero_hf.evaluation.report import summarize, write_report
+from tabhero_hf.evaluation.report import leads, summarize, write_report
 
 
 def row(system: str, song: str, score: float, difficulty: str = "expert") -> dict:
@@ -47,16 +47,27 @@ def test_an_interval_narrows_with_the_songs_and_is_that_of_the_seed():
     assert summarize(many, seed=1) == summarize(many, seed=1)
 
 
+def test_leads_are_song_by_song():
+    """The model is ahead by 0.1 on each song, though the intervals of the means overlap."""
+    (lead,) = leads(ROWS)
+    assert (lead["system"], lead["difficulty"], lead["songs"]) == ("clicks", "expert", 3)
+    assert lead["onset_f1_50"] == pytest.approx({"mean": 0.1, "low": 0.1, "high": 0.1})
+    assert lead["note_f1"]["mean"] == pytest.approx(0.05)
+    assert leads([*ROWS, row("clicks", "d", 0.0)])[0]["songs"] == 3
+
+
 def test_the_report_is_written_in_three_forms(tmp_path):
     summary = write_report(tmp_path / "out", ROWS, {"model": "tiny"})
     written = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert written == {"facts": {"model": "tiny"}, "summary": summary, "songs": ROWS}
+    assert written == {"facts": {"model": "tiny"}, "summary": summary, "leads": leads(ROWS), "songs": ROWS}
 
     text = (tmp_path / "out" / "report.md").read_text()
     assert "- model: tiny\n" in text
     assert "## lead, expert: mean and 95 % interval over 3 songs" in text
     assert "|  | onset F1 @ 50 ms | note F1 |" in text
     assert "| clicks | 0.40 (0.10–0.80) | 0.20 (0.05–0.40) |" in text
+    assert "Less the score of each other system, song by song, model:" in text
+    assert "| clicks | 0.10 (0.10–0.10) | 0.05 (0.05–0.05) |" in text
     assert "| b | 0.40 | 0.20 |" in text
     assert "## lead, easy: scores of 1 song" in text and "| model | 0.70 | 0.35 |" in text
 
