@@ -49,7 +49,7 @@ def further_back(compared: Comparison, onsets: np.ndarray, heights: np.ndarray) 
 def main(paths: list[str]):
     following, later, rising = [], [], []
     for path in paths:
-        song = read_song(path)
+        song, hardest = read_song(path), (Instrument.LEAD, Difficulty.EXPERT)
         for audio in ("mix", "stem"):
             waveform = load_audio(audio_of(song, Instrument.LEAD, audio)[1], DEFAULT_SAMPLING_RATE)
             for difficulty in Difficulty:
@@ -58,6 +58,8 @@ def main(paths: list[str]):
                 notes = song.chart.to_seconds(Instrument.LEAD, difficulty)
                 onsets, heights = np.array([note[0] for note in notes]), np.array([height(note[1]) for note in notes])
                 beats = song.chart.tempo_map.ticks(onsets - song.chart.offset) / song.chart.tempo_map.resolution
+                if difficulty is not Difficulty.EXPERT and len(onsets) == len(song.chart.tracks[hardest].notes):
+                    continue  # a copy of the hardest chart
                 (compared,) = compare_notes(waveform, DEFAULT_SAMPLING_RATE, [onsets])
                 step, near = np.diff(heights), np.diff(onsets) <= PHRASE_SECONDS
                 likeness, rise = compared.likeness[0, 1:], compared.rise[0, 1:]

@@ -18,8 +18,8 @@ DOUBT = 0.02
 RARE, MOST_CHOICES = 0.03, 24
 """Frets that are less likely than this on average are not used in a song, and no more than so many."""
 
-SAME_NEXT = 7.8, -1.5, -0.6
-STAYING = {Difficulty.EASY: -5.7, Difficulty.MEDIUM: -5.7, Difficulty.HARD: -6.8, Difficulty.EXPERT: -7.8}
+SAME_NEXT = 9.2, -1.3, -0.5
+STAYING = {Difficulty.EASY: -6.9, Difficulty.MEDIUM: -6.9, Difficulty.HARD: -7.4, Difficulty.EXPERT: -8.7}
 """Log-odds that a note is on the frets of the one before it: slopes by how alike they sound, by the pace of the notes
 around them and by accent, and intercepts by difficulty, fitted to three real songs by ``scripts/fit_likeness.py``.
 None of them has an Easy chart, which is taken to be as Medium."""

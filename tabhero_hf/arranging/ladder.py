@@ -101,10 +101,9 @@ def _on_onsets(notes: Sequence[Note], above: Sequence[Note], tempo_map: TempoMap
     ticks = np.array([note.tick for note in above])
     times = tempo_map.seconds(ticks)
     placed: dict[int, tuple[float, Note]] = {}
-    for note, time in zip(notes, tempo_map.seconds([note.tick for note in notes]).tolist(), strict=True):
-        nearest = int(np.abs(times - time).argmin())
-        apart = abs(float(times[nearest]) - time)
-        tick = int(ticks[nearest])
+    own = tempo_map.seconds([note.tick for note in notes])
+    nearest = np.searchsorted((times[1:] + times[:-1]) / 2, own)
+    for note, tick, apart in zip(notes, ticks[nearest].tolist(), np.abs(times[nearest] - own).tolist(), strict=True):
         if apart <= NEAR_SECONDS and (tick not in placed or apart < placed[tick][0]):
             placed[tick] = (apart, replace(note, tick=tick))
     return [placed[tick][1] for tick in sorted(placed)]
