@@ -52,8 +52,8 @@ class AudioToChartPipeline(Pipeline):
     - `on_beat` (`bool`, default `True`): whether notes begin where what the model hears and the song's own rhythm make
       them likely, see [`~tabhero_hf.arranging.find_onsets`], on the frets that what it hears and how notes sound
       beside each other make likely, see [`~tabhero_hf.arranging.find_frets`], and not when and where the decoder alone
-      would write them; for models with an onset head, and a fret head, and songs with a beat. Onsets of an easier chart
-      are some of the harder one's. What is sampled is on frets that the decoder draws.
+      would write them; for models with an onset head, and a fret head, and songs with a beat. Onsets of an easier
+      chart are some of the harder one's. What is sampled is on frets that the decoder draws.
     - `bpm` (`float`): the song's tempo, where it is known; else it is found in the audio.
     - `offset` (`float`): a second of audio at which a measure begins, where it is known; else it is found, too.
     - `tempo_map` ([`~tabhero_hf.charts.TempoMap`]): the song's map, where it is known; `offset` (default 0) is then
