@@ -37,6 +37,10 @@ SUSTAIN_GAP_BEATS = 1 / 16
 
 SHORTEST_SUSTAIN_BEATS = 0.25
 
+HELD_SECONDS, HELD_BEATS = 0.2, 4
+"""A note that so much time follows is held until the next one, and at most so many beats: humans hold nearly all of
+them, and a model hears the end of a note far less well than where it begins."""
+
 
 def make_playable(track: Track, tempo_map: TempoMap) -> Track:
     """A track with one set of frets for each riff, and all else that hands need; onsets stay."""
@@ -132,14 +136,18 @@ def _with_kinds(notes: Sequence[Note], difficulty: Difficulty, tempo_map: TempoM
 
 
 def _with_sustains(notes: Sequence[Note], tempo_map: TempoMap) -> list[Note]:
-    """The notes with sustains that end in time before the next one, and none too short to be worth holding."""
+    """The notes with sustains where there is time for them, that end in time before the next note."""
     beat = tempo_map.resolution
     shortest = round(SHORTEST_SUSTAIN_BEATS * beat)
+    times = tempo_map.seconds([note.tick for note in notes]).tolist()
     held = []
-    for note, following in zip_longest(notes, notes[1:]):
+    for note, following, time, end in zip_longest(notes, notes[1:], times, times[1:]):
         longest = note.sustain
-        if following is not None and note.tick + longest + beat > following.tick:
-            longest = min(longest, following.tick - _gap_before(following.tick, tempo_map) - note.tick)
+        if following is not None:
+            if not longest and end - time >= HELD_SECONDS:
+                longest = HELD_BEATS * beat
+            if note.tick + longest + beat > following.tick:
+                longest = min(longest, following.tick - _gap_before(following.tick, tempo_map) - note.tick)
         if longest != note.sustain or 0 < note.sustain < shortest:
             note = replace(note, sustain=longest if longest >= shortest else 0, lane_sustains=())
         held.append(note)

@@ -106,6 +106,18 @@ def test_what_gaps_leave_room_for_is_filled_up():
     assert [tick // 480 for tick in played] == list(range(64))
 
 
+def test_what_there_is_time_for_is_held():
+    """At 120 BPM: a quarter, a sixteenth, an eighth of its own length, a note before a rest of ten beats, the last."""
+    notes = track(
+        Note(0, (0,)), Note(480, (1,)), Note(600, (2,)), Note(840, (3,), 120), Note(1080, (0, 1)), Note(5880, (2,))
+    )
+    held = [note.sustain for note in make_playable(notes, MAP).notes]
+    assert held == [480 - 60, 0, 240 - 60, 120, 4 * 480, 0]
+    # Fast songs have no time to hold an eighth, of 162 ms at 185 BPM.
+    eighths = track(*(Note(240 * i, (0,)) for i in range(8)))
+    assert not any(note.sustain for note in make_playable(eighths, TempoMap(480, ((0, 185.0),))).notes)
+
+
 def test_onsets_climb_as_notes_do():
     bass, rng = Instrument.BASS, np.random.default_rng(0)
     onsets = {(LEAD, level): 120 * np.flatnonzero(rng.random(256) < 0.3) for level in Difficulty}
