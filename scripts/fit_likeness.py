@@ -7,8 +7,9 @@ Fit what `tabhero_hf/arranging/frets.py` knows of how notes sound beside each ot
 Prints slopes and intercepts of logistic regressions over the guitar charts, heard alone and in the mix, each chart and
 sound with the same weight: whether a note is on the frets of the one before it, by their likeness, the pace, its
 accent and the difficulty; and, on Expert, whether it is on those of one further back, by their likeness, less the
-log-odds of any two such notes; and whether the next note, if it is another one, is higher, by its rise. And, song by
-song, how well these tell, on Expert, whether the next note is on the same frets and whether it is higher.
+log-odds of any two such notes; and whether the next note, if it is another one, is higher, by its rise. Song by song,
+how well these tell, on Expert, whether the next note is on the same frets and whether it is higher. And how often
+single notes are on each lane there, mean over songs.
 """
 
 import sys
@@ -17,7 +18,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from tabhero_hf.arranging.frets import PASSAGE_SECONDS, PHRASE_SECONDS, height, rhythm_of_steps, same_as_before
+from tabhero_hf.arranging.frets import LANES, PASSAGE_SECONDS, PHRASE_SECONDS, height, rhythm_of_steps, same_as_before
 from tabhero_hf.audio.likeness import Comparison, compare_notes
 from tabhero_hf.audio.loading import DEFAULT_SAMPLING_RATE, load_audio
 from tabhero_hf.charts import Difficulty, Instrument, read_song
@@ -47,9 +48,11 @@ def further_back(compared: Comparison, onsets: np.ndarray, heights: np.ndarray) 
 
 
 def main(paths: list[str]):
-    following, later, rising = [], [], []
+    following, later, rising, lanes = [], [], [], []
     for path in paths:
         song, hardest = read_song(path), (Instrument.LEAD, Difficulty.EXPERT)
+        single = [note.lanes[0] for note in song.chart.tracks[hardest].notes if len(note.lanes) == 1]
+        lanes.append(np.bincount([lane for lane in single if lane < len(LANES)], minlength=len(LANES)) / len(single))
         for audio in ("mix", "stem"):
             waveform = load_audio(audio_of(song, Instrument.LEAD, audio)[1], DEFAULT_SAMPLING_RATE)
             for difficulty in Difficulty:
@@ -79,6 +82,7 @@ def main(paths: list[str]):
     print(f"on the frets of the one before; the last slopes are Medium and Hard: {fitted(following)}")
     print(f"on the frets of one further back: {fitted(later, beyond_usual=True)}")
     print(f"higher than the one before: {fitted(rising)}")
+    print(f"single notes on each lane: {', '.join(f'{share:.2f}' for share in np.mean(lanes, axis=0))}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,11 @@ TRUST = 0.35
 DOUBT = 0.02
 """Added to each probability: a listener is never so sure that nothing could say otherwise."""
 
+LANES = 0.17, 0.32, 0.27, 0.19, 0.06
+LIKE_HUMANS = 0.1
+"""How often humans have single notes on each lane, by ``scripts/fit_likeness.py``, too, and how much that counts, in
+log-odds: a listener who is not sure says green, and the likeliest lanes would hardly be others."""
+
 RARE, MOST_CHOICES = 0.03, 24
 """Frets that are less likely than this on average are not used in a song, and no more than so many."""
 
@@ -81,7 +86,7 @@ def find_frets(
     used = np.sort(np.argsort(-usual, kind="stable")[:MOST_CHOICES])
     used = used[usual[used] >= min(RARE, usual.max())]
     heights = np.array([height(lanes[choice]) for choice in used])
-    heard = TRUST * np.log(likely[:, used] + DOUBT)
+    heard = TRUST * np.log(likely[:, used] + DOUBT) + LIKE_HUMANS * _log_odds_of_lanes(usual[used], lanes, used)
     same = same_as_before(likeness[0, 1:], seconds, beats, difficulty)
     steps = _steps(heights, same, RISING * rise[0, 1:]) * (np.diff(seconds) <= PHRASE_SECONDS)[:, None, None]
     alike = LATER * (SAME_LATER[0] * likeness + SAME_LATER[1])
@@ -117,6 +122,16 @@ def rhythm_of_steps(seconds: np.ndarray, beats: np.ndarray) -> tuple[np.ndarray,
     pace = uniform_filter1d(gaps, 2 * PACE_GAPS + 1, mode="nearest") if len(gaps) else gaps
     accent = sum(np.abs(beats[1:] * parts - np.rint(beats[1:] * parts)) <= NEAR_BEAT * parts for parts in (1, 2))
     return pace, accent
+
+
+def _log_odds_of_lanes(usual: np.ndarray, lanes: Sequence[tuple[int, ...]], used: np.ndarray) -> np.ndarray:
+    """By how much humans have the frets used more often than a listener says, ``(choices,)``: 0 for chords, and among
+    single notes only."""
+    single = np.array([len(lanes[choice]) == 1 and lanes[choice][0] < len(LANES) for choice in used])
+    humans = np.array([LANES[lanes[choice][0]] for choice in used[single]])
+    odds = np.zeros(len(used))
+    odds[single] = np.log(humans / humans.sum()) - np.log(usual[single] / usual[single].sum())
+    return odds
 
 
 def _steps(heights: np.ndarray, same: np.ndarray, higher: np.ndarray) -> np.ndarray:
