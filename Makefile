@@ -39,7 +39,7 @@ train-smoke: setup
 # The bundled checkpoint, further trained: on made songs, the music of Freedoom played by the same band, and the three
 # real songs that training may use, all with instrument and backing apart, and with records of other music for backing.
 # Needs Debian's fluidsynth, fluid-soundfont-gm, freedoom, nexuiz-music, ufoai-music and fretsonfire-songs-sectoid. Some
-# two hours on two processors; goes on where it was stopped.
+# two and a half hours on two processors; goes on where it was stopped.
 SHIPPED := runs/shipped
 SOUNDFONT := /usr/share/sounds/sf2/FluidR3_GM.sf2
 PIECES := /usr/share/games/doom/freedoom1.wad /usr/share/games/doom/freedoom2.wad
@@ -49,7 +49,8 @@ REAL := /usr/share/games/fretsonfire/data/songs
 PREPARE := $(BIN)/python scripts/prepare_dataset.py
 WINDOWS := --audio parts --max_frames 688 --overlap_frames 172
 checkpoint: setup
-	for made in "69 2000" "62 3000" "58 5000 --midi $(PIECES)" "58 6000 --midi $(PIECES)"; do \
+	for made in "69 2000" "62 3000" "80 8000" "58 5000 --midi $(PIECES)" "58 6000 --midi $(PIECES)" \
+			"70 9000 --midi $(PIECES)"; do \
 		set -- $$made; count=$$1 seed=$$2; shift 2; \
 		$(BIN)/python scripts/make_training_songs.py $(SHIPPED)/songs --songs $$count --first_seed $$seed \
 			--soundfont $(SOUNDFONT) "$$@" || exit 1; done
@@ -61,8 +62,8 @@ checkpoint: setup
 	for records in $(RECORDS); do $(BIN)/python -m zipfile -e $$records $(SHIPPED)/recordings || exit 1; done
 	$(LAUNCH) scripts/train.py scripts/configs/shipped.yaml \
 		--resume_from_checkpoint $$(ls -d $(SHIPPED)/model/checkpoint-* >/dev/null 2>&1 && echo true || echo false)
-	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/model $(SHIPPED)/model/checkpoint-800 \
-		$(SHIPPED)/model/checkpoint-900 --earlier tabhero_hf/checkpoints/tiny --earlier_share 0.667
+	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/model $(SHIPPED)/model/checkpoint-1300 \
+		$(SHIPPED)/model/checkpoint-1400 --earlier tabhero_hf/checkpoints/tiny
 
 # 200,000 broken files, some ten minutes.
 fuzz: setup
