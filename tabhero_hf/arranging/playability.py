@@ -33,7 +33,7 @@ HEARD_KINDS = 0.01
 """A smaller part of HOPOs and taps than this says that nobody listened for them."""
 
 SUSTAIN_GAP_BEATS = 1 / 16
-"""A sustain ends so many beats before the next note; twice or four times as many where that is too little time."""
+"""A sustain ends so many beats before the next note, or a multiple of that where it is too little time."""
 
 SHORTEST_SUSTAIN_BEATS = 0.25
 
@@ -156,7 +156,7 @@ def _with_sustains(notes: Sequence[Note], tempo_map: TempoMap) -> list[Note]:
 
 def _gap_before(tick: int, tempo_map: TempoMap) -> int:
     """Ticks to leave free before a note."""
-    gap = round(SUSTAIN_GAP_BEATS * tempo_map.resolution)
+    gap = part = max(round(SUSTAIN_GAP_BEATS * tempo_map.resolution), 1)
     while tempo_map.seconds(tick) - tempo_map.seconds(tick - gap) < SUSTAIN_GAP:
-        gap *= 2
+        gap += part
     return gap

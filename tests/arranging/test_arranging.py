@@ -168,7 +168,7 @@ def test_where_no_hopo_was_heard_the_natural_ones_are():
     assert all(note.kind == Kind.STRUM for note in easy.notes)
 
 
-@pytest.mark.parametrize(("bpm", "gap"), [(60.0, 30), (180.0, 60)])
+@pytest.mark.parametrize(("bpm", "gap"), [(60.0, 30), (180.0, 60), (190.0, 90)])
 def test_a_sustain_leaves_time_to_let_go(bpm, gap):
     notes = track(Note(0, (0,), 480), Note(480, (1,), 200), Note(600, (2,), 5))
     held = [note.sustain for note in make_playable(notes, TempoMap(480, ((0, bpm),))).notes]
