@@ -60,9 +60,9 @@ def main(paths: list[str]):
                     continue
                 notes = song.chart.to_seconds(Instrument.LEAD, difficulty)
                 onsets, heights = np.array([note[0] for note in notes]), np.array([height(note[1]) for note in notes])
-                beats = song.chart.tempo_map.ticks(onsets - song.chart.offset) / song.chart.tempo_map.resolution
                 if difficulty is not Difficulty.EXPERT and len(onsets) == len(song.chart.tracks[hardest].notes):
                     continue  # a copy of the hardest chart
+                beats = song.chart.tempo_map.ticks(onsets - song.chart.offset) / song.chart.tempo_map.resolution
                 (compared,) = compare_notes(waveform, DEFAULT_SAMPLING_RATE, [onsets])
                 step, near = np.diff(heights), np.diff(onsets) <= PHRASE_SECONDS
                 likeness, rise = compared.likeness[0, 1:], compared.rise[0, 1:]

@@ -216,7 +216,7 @@ class AudioToChartPipeline(Pipeline):
         heard, heard_frets = self.model.listen(**audio, difficulty_ids=difficulties, instrument_ids=instruments)
         if heard is None:
             return None, None, None
-        starts, beats = inputs["window_start"].tolist(), inputs["beats"]
+        starts, beats, asked = inputs["window_start"].tolist(), inputs["beats"], inputs["asked"]
         rate = self.feature_extractor.sampling_rate
         places = _places(starts, heard.shape[2], round(len(inputs["waveform"]) / rate / TIME_STEP))
         songs = heard.cpu().numpy()[:, *places]
@@ -224,19 +224,18 @@ class AudioToChartPipeline(Pipeline):
             return list(songs), None, None
         found = [
             find_onsets(song, beats.tempo_map, beats.offset, difficulty)
-            for song, (_, difficulty) in zip(songs, inputs["asked"], strict=True)
+            for song, (_, difficulty) in zip(songs, asked, strict=True)
         ]
-        asked = inputs["asked"]
         climbed = climb_onsets({key: song.ticks for key, song in zip(asked, found, strict=True)}, beats.tempo_map)
         ticks = [climbed[key] for key in asked]
+        seconds = [beats.tempo_map.seconds(chart) + beats.offset for chart in ticks]
         onsets, frets, chosen = torch.zeros_like(heard, dtype=torch.bool), None, None
         if heard_frets is not None and tells_frets:
             frets = torch.zeros_like(heard, dtype=torch.long)
-            chosen = self._choose_frets(inputs, heard_frets, ticks, places)
+            chosen = self._choose_frets(inputs, heard_frets, ticks, seconds, places)
         for chart in range(len(asked)):
-            seconds = beats.tempo_map.seconds(ticks[chart]) + beats.offset
             for window, start in enumerate(starts):
-                bins = np.rint((seconds - start) / TIME_STEP).astype(np.int64)
+                bins = np.rint((seconds[chart] - start) / TIME_STEP).astype(np.int64)
                 inside = (bins >= 0) & (bins < onsets.shape[2])
                 onsets[chart, window, bins[inside]] = True
                 if frets is not None:
@@ -244,23 +243,26 @@ class AudioToChartPipeline(Pipeline):
         return [song.probability for song in found], onsets, frets
 
     def _choose_frets(
-        self, inputs: dict, heard: torch.HalfTensor, ticks: list[np.ndarray], places: tuple[np.ndarray, np.ndarray]
+        self,
+        inputs: dict,
+        heard: torch.HalfTensor,
+        ticks: list[np.ndarray],
+        seconds: list[np.ndarray],
+        places: tuple[np.ndarray, np.ndarray],
     ) -> list[np.ndarray]:
         """
         Which `FRET` token each note of each chart has, by what is heard of them, `(charts, windows, positions,
-        num_fret_tokens)`, and how they sound beside each other.
+        num_fret_tokens)`, how they sound beside each other, and their rhythm.
         """
-        tempo_map, offset = inputs["beats"].tempo_map, inputs["beats"].offset
-        seconds = [tempo_map.seconds(chart) + offset for chart in ticks]
         compared = compare_notes(inputs["waveform"], self.feature_extractor.sampling_rate, seconds)
         positions = self.model._get_feat_extract_output_lengths(inputs["attention_mask"].sum(dim=1)).cpu()
         chosen = []
         for chart, (_, difficulty) in enumerate(inputs["asked"]):
-            bins = np.minimum(np.rint(seconds[chart] / TIME_STEP).astype(np.int64), len(places[0]) - 1)
+            bins = np.rint(seconds[chart] / TIME_STEP).astype(np.int64)
             window, time = (torch.from_numpy(place[bins]) for place in places)
             position = self.model.fret_pointer.positions(time, positions[window])
             likely = heard[chart].cpu()[window, position].float().numpy()
-            beats = ticks[chart] / tempo_map.resolution
+            beats = ticks[chart] / inputs["beats"].tempo_map.resolution
             chosen.append(find_frets(likely, LANE_SETS, seconds[chart], beats, *compared[chart], difficulty))
         return chosen
 

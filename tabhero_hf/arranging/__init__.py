@@ -14,7 +14,7 @@ from tabhero_hf.charts.star_power import place_star_power
 
 from .confidence import least_sure, measure_confidence
 from .frets import find_frets
-from .ladder import climb, climb_onsets, holds
+from .ladder import by_instrument, climb, climb_onsets, holds
 from .playability import make_playable
 from .rhythm import find_onsets
 from .rules import count_broken_rules
@@ -52,8 +52,7 @@ def arrange(
     snapped = snap(charted, tempo_map, confidence)
     tracks = {key: Track.from_seconds(heard, tempo_map, *key) for key, heard in snapped.items()}
     measures = Measures(tempo_map)
-    for instrument in {instrument for instrument, _ in tracks}:
-        levels = {difficulty: track for (other, difficulty), track in tracks.items() if other == instrument}
+    for instrument, levels in by_instrument(tracks).items():
         levels = {difficulty: make_playable(track, tempo_map) for difficulty, track in levels.items()}
         levels = {
             difficulty: make_playable(track, tempo_map) for difficulty, track in climb(levels, tempo_map).items()

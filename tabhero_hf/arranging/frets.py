@@ -85,8 +85,9 @@ def find_frets(
     usual = likely.mean(axis=0)
     used = np.sort(np.argsort(-usual, kind="stable")[:MOST_CHOICES])
     used = used[usual[used] >= min(RARE, usual.max())]
-    heights = np.array([height(lanes[choice]) for choice in used])
-    heard = TRUST * np.log(likely[:, used] + DOUBT) + LIKE_HUMANS * _log_odds_of_lanes(usual[used], lanes, used)
+    lanes = [lanes[choice] for choice in used]
+    heights = np.array([height(chord) for chord in lanes])
+    heard = TRUST * np.log(likely[:, used] + DOUBT) + LIKE_HUMANS * _log_odds_of_lanes(usual[used], lanes)
     same = same_as_before(likeness[0, 1:], seconds, beats, difficulty)
     steps = _steps(heights, same, RISING * rise[0, 1:]) * (np.diff(seconds) <= PHRASE_SECONDS)[:, None, None]
     alike = LATER * (SAME_LATER[0] * likeness + SAME_LATER[1])
@@ -124,12 +125,12 @@ def rhythm_of_steps(seconds: np.ndarray, beats: np.ndarray) -> tuple[np.ndarray,
     return pace, accent
 
 
-def _log_odds_of_lanes(usual: np.ndarray, lanes: Sequence[tuple[int, ...]], used: np.ndarray) -> np.ndarray:
-    """By how much humans have the frets used more often than a listener says, ``(choices,)``: 0 for chords, and among
-    single notes only."""
-    single = np.array([len(lanes[choice]) == 1 and lanes[choice][0] < len(LANES) for choice in used])
-    humans = np.array([LANES[lanes[choice][0]] for choice in used[single]])
-    odds = np.zeros(len(used))
+def _log_odds_of_lanes(usual: np.ndarray, lanes: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """By how much humans use lanes more often than a listener says, ``(choices,)``: 0 for chords, and among single
+    notes only."""
+    single = np.array([len(chord) == 1 and chord[0] < len(LANES) for chord in lanes])
+    humans = np.array([LANES[chord[0]] for chord, alone in zip(lanes, single, strict=True) if alone])
+    odds = np.zeros(len(lanes))
     odds[single] = np.log(humans / humans.sum()) - np.log(usual[single] / usual[single].sum())
     return odds
 

@@ -72,12 +72,21 @@ def climb_onsets(
 ) -> dict[tuple[Instrument, Difficulty], np.ndarray]:
     """What :func:`climb` makes of the notes of some instruments of which only the ticks, ascending, are known yet."""
     tracks = {key: Track(*key, tuple(Note(tick, (0,)) for tick in ticks.tolist())) for key, ticks in onsets.items()}
-    climbed = {}
-    for instrument in {instrument for instrument, _ in tracks}:
-        levels = {difficulty: track for (other, difficulty), track in tracks.items() if other == instrument}
-        for difficulty, track in climb(levels, tempo_map).items():
-            climbed[instrument, difficulty] = np.array([note.tick for note in track.notes], dtype=np.int64)
-    return climbed
+    return {
+        (instrument, difficulty): np.array([note.tick for note in track.notes], dtype=np.int64)
+        for instrument, levels in by_instrument(tracks).items()
+        for difficulty, track in climb(levels, tempo_map).items()
+    }
+
+
+def by_instrument(
+    tracks: Mapping[tuple[Instrument, Difficulty], Track],
+) -> dict[Instrument, dict[Difficulty, Track]]:
+    """The difficulties of each instrument."""
+    levels: dict[Instrument, dict[Difficulty, Track]] = {}
+    for (instrument, difficulty), track in tracks.items():
+        levels.setdefault(instrument, {})[difficulty] = track
+    return levels
 
 
 def _with_fewer_lanes(note: Note, difficulty: Difficulty) -> Note:
