@@ -11,51 +11,110 @@ note takes two steps and not four.
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import psutil
 import torch
 from torch import nn
-from transformers.cache_utils import Cache, CacheLayerMixin, EncoderDecoderCache
-from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
+from torch.nn import functional as F
 
 from .generation_tabhero import constrain, next_onsets, note_grammar
 from .tokenization_tabhero import LAYOUT
 
 MAX_ROWS = 64  # more at once take more memory, and no less time: by then a product is bound by arithmetic
+ROWS_OF_A_LAYOUT = 16  # oneDNN's layout for more is no faster
 MAX_TOLD = 2  # tokens of a note: when it begins, and on which frets
 STEPS_BETWEEN_CHECKS = 8  # for rows that have ended; on an accelerator each check waits for what is under way
 SHARE_OF_FREE_MEMORY = 0.5
 
 
-class PackedLinear(nn.Module):
+class Projection:
     """
-    A float32 `nn.Linear` with a copy of its weights as they are read fastest for some `rows` at a time: in oneDNN's
-    own layout, or transposed for a single row. To the last bits of rounding the product is the same.
+    What linear layers make of the same input, side by side, and added to a residual if there is one.
+
+    Float32 weights on a processor are copied into one matrix, as it is read fastest for some `rows` at a time: in
+    oneDNN's own layout, or for a single row transposed, if it does not narrow. To the last bits of rounding the
+    products are the same. Layers of other kinds are called as they are.
     """
 
-    def __init__(self, linear: nn.Linear, rows: int):
-        super().__init__()
-        self.bias = linear.bias
-        self.single = rows == 1
-        weight = linear.weight.detach()
-        self.weight = weight.T.contiguous() if self.single else torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+    def __init__(self, layers: Sequence[nn.Module], rows: int):
+        self.layers = layers
+        self.packed = all(
+            type(layer) is nn.Linear
+            and layer.weight.device.type == "cpu"
+            and layer.weight.dtype == torch.float32
+            and (layer.bias is None or len(layers) == 1)
+            for layer in layers
+        )
+        self.packed &= torch.backends.mkldnn.is_available()
+        if self.packed:
+            self.bias = layers[0].bias
+            weight = torch.cat([layer.weight.detach() for layer in layers])
+            self.transposed = rows == 1 and len(weight) >= weight.shape[1]
+            self.weight = (
+                weight.T.contiguous()
+                if self.transposed
+                else torch.ops.mkldnn._reorder_linear_weight(weight, min(rows, ROWS_OF_A_LAYOUT))
+            )
 
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        if not self.single:
-            return torch.ops.mkldnn._linear_pointwise(hidden_states, self.weight, self.bias, "none", [], "")
-        product = hidden_states @ self.weight
-        return product if self.bias is None else product + self.bias
+    def __call__(self, hidden_states: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
+        if self.packed and not self.transposed:
+            product = torch.ops.mkldnn._linear_pointwise
+            if residual is None:
+                return product(hidden_states, self.weight, self.bias, "none", [], "")
+            return product.binary(hidden_states, residual, self.weight, self.bias, "add")
+        if self.packed:
+            projected = hidden_states @ self.weight
+            projected = projected if self.bias is None else projected + self.bias
+        else:
+            projected = [layer(hidden_states) for layer in self.layers]
+            projected = projected[0] if len(projected) == 1 else torch.cat(projected, dim=-1)
+        return projected if residual is None else residual + projected
 
 
-def packed(module: nn.Module, rows: int) -> nn.Module:
-    """A twin of `module` with its float32 linear layers packed for some `rows` at a time; it shares all else."""
-    if type(module) is nn.Linear:
-        fits = module.weight.device.type == "cpu" and module.weight.dtype == torch.float32
-        return PackedLinear(module, rows) if fits and torch.backends.mkldnn.is_available() else module
-    twin = copy.copy(module)
-    twin._modules = {name: child and packed(child, rows) for name, child in module._modules.items()}
-    return twin
+class StepLayer:
+    """A decoder layer as steps compute it: products of one input are one product."""
+
+    def __init__(self, layer: nn.Module, rows: int):
+        attention, across, mlp = layer.self_attn, layer.encoder_attn, layer.mlp
+        self.norms = layer.input_layernorm, layer.post_attention_layernorm, layer.final_layernorm
+        self.query_key_value = Projection([attention.q_proj, attention.k_proj, attention.v_proj], rows)
+        self.output = Projection([attention.o_proj], rows)
+        self.across, self.cross_query = across, Projection([across.q_proj], rows)
+        self.cross_output = Projection([across.o_proj], rows)
+        self.gate_up = Projection([mlp.gate_proj, mlp.up_proj], rows)
+        self.activation, self.down = mlp.activation_fn, Projection([mlp.down_proj], rows)
+
+
+class StepDecoder:
+    """
+    A model's decoder and head as steps of some `rows` compute them; weights are copied, so it is made anew for each
+    song.
+    """
+
+    def __init__(self, model, rows: int):
+        self.model, self.decoder = model, model.model.decoder
+        self.layers = [StepLayer(layer, rows) for layer in self.decoder.layers]
+        self.head = copy.copy(model)  # for its `token_logits`
+        self.head._modules = {name: child for name, child in model._modules.items() if name != "lm_head"}
+        self.head.lm_head = Projection([model.lm_head], rows)
+
+    def rotation(self, like: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Cosines of `positions` `(batch or 1, count)` and the sines that go with [`rotated`], `(batch or 1, count, 1,
+        dim)`.
+        """
+        cos, sin = self.decoder.rotary_emb(like, position_ids=positions)
+        first, second = sin.chunk(2, dim=-1)
+        return cos.unsqueeze(2), torch.cat([-first, second], dim=-1).unsqueeze(2)
+
+
+def rotated(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary embedding of `(batch, count, heads, head_dim)`: what the model's attention does, in three operations."""
+    dim = cos.shape[-1]
+    if dim < states.shape[-1]:
+        return torch.cat([rotated(states[..., :dim], cos, sin), states[..., dim:]], dim=-1)
+    return torch.addcmul(states * cos, states.roll(dim // 2, dims=-1), sin)
 
 
 def to_int8(model):
@@ -80,59 +139,19 @@ def to_int8(model):
     return model
 
 
-class WindowCacheLayer(CacheLayerMixin):
-    """
-    Keys and values of one attention layer, for rows that are all equally long, with room for `max_length` positions:
-    what is written stays where it is, and what is read is what has been written.
-    """
-
-    def __init__(self, max_length: int):
-        super().__init__()
-        self.max_length = max_length
-        self.length = 0
-
-    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor):
-        def room(states: torch.Tensor) -> torch.Tensor:
-            batch_size, heads, _, head_dim = states.shape
-            return states.new_empty(batch_size, heads, self.max_length, head_dim)
-
-        self.dtype, self.device = key_states.dtype, key_states.device
-        self.keys, self.values = room(key_states), room(value_states)
-        self.is_initialized = True
-
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs):
-        """`(batch, heads, new positions, head_dim)` each -> keys and values of all positions so far."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        start, self.length = self.length, self.length + key_states.shape[2]
-        self.keys[:, :, start : self.length] = key_states
-        self.values[:, :, start : self.length] = value_states
-        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
-
-    def keep(self, order: list[int]):
-        """Leaves the rows in `order`, of which all but those moved are at their places."""
-        moved = [place for place, row in enumerate(order) if place != row]
-        if moved:
-            rows = [order[place] for place in moved]
-            for states in (self.keys, self.values):
-                states[moved, :, : self.length] = states[rows, :, : self.length]
-        self.keys, self.values = self.keys[: len(order)], self.values[: len(order)]
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.length + query_length, 0
-
-    def get_seq_length(self) -> int:
-        return self.length
-
-    def get_max_length(self) -> int:
-        return self.max_length
-
-
 def closed_up(kept: list[bool]) -> list[int]:
     """The places kept, in an order that moves as few of them as can be: the last ones into the gaps."""
     count = sum(kept)
     movers = [place for place in range(count, len(kept)) if kept[place]]
     return [place if kept[place] else movers.pop() for place in range(count)]
+
+
+def keep(states: torch.Tensor, order: list[int]) -> torch.Tensor:
+    """Of `states` the rows in `order`, of which all but those moved are at their places; moved in place."""
+    moved = [place for place, row in enumerate(order) if place != row]
+    if moved:
+        states[moved] = states[[order[place] for place in moved]]
+    return states[: len(order)]
 
 
 class WindowBatch:
@@ -146,8 +165,7 @@ class WindowBatch:
 
     def __init__(
         self,
-        model,
-        decoder: nn.Module,
+        steps: StepDecoder,
         input_features: torch.Tensor,
         attention_mask: torch.Tensor | None,
         difficulty_ids: torch.LongTensor,
@@ -157,11 +175,12 @@ class WindowBatch:
         onsets: torch.BoolTensor | None = None,
         frets: torch.LongTensor | None = None,
     ):
-        self.model, self.decoder, config = model, decoder, model.config
+        self.steps, model, decoder = steps, steps.model, steps.decoder
+        self.config = config = model.config
         encoder, num_windows, num_charts = model.model.encoder, len(input_features), len(difficulty_ids)
         heard, mask = encoder.hear(input_features, attention_mask)
-        self.encoder_states = heard if encoder.output_proj is None else encoder.output_proj(heard)
-        self.encoder_mask = mask
+        states = heard if encoder.output_proj is None else encoder.output_proj(heard)
+        self.encoder_mask = None if mask is None or mask.all() else mask.bool()
         onset_logits, fret_logits = (
             None if logits is None else logits.transpose(0, 1).flatten(0, 1)
             for logits in encoder.listen_for_charts(heard, mask, difficulty_ids, instrument_ids)
@@ -193,23 +212,29 @@ class WindowBatch:
         if onset_logits is not None and model.onset_pointer is not None:
             self.rows["log_onset"], self.rows["log_survival"] = model.onset_pointer.tables(onset_logits)
 
-        positions = self.encoder_states.shape[1]
-        self.cache = EncoderDecoderCache(
-            *(
-                Cache(layers=[WindowCacheLayer(length) for _ in decoder.layers])
-                for length in (max_length - 1, positions)
-            )
-        )
-        self.position = 0
-        self.positions_per_bin = None
-        self.encoder_time_embeddings = None
+        # Of each layer, keys and values: of the tokens, with room for all that there will be, and of the audio.
+        room = num_windows * num_charts, 2, config.num_key_value_heads, max_length - 1, config.head_dim
+        self.written = [states.new_empty(room) for _ in steps.layers]
+        self.length = 0
+        self.positions_per_bin, rotation = None, None
         if config.time_aligned_cross_attention:
             self.positions_per_bin = config.frames_per_time_step / config.downsample_factor
-            self.encoder_time_embeddings = decoder.rotary_emb(
-                self.encoder_states, position_ids=torch.arange(positions, device=window_bins.device)[None]
-            )
+            rotation = steps.rotation(states, torch.arange(states.shape[1], device=states.device)[None])
+        self.audio = [self._of_audio(layer.across, states, rotation) for layer in steps.layers]
         self.window_of_row = [window for window in range(num_windows) for _ in range(num_charts)]
         self._arrange()
+
+    @staticmethod
+    def _of_audio(
+        attention: nn.Module, states: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor] | None
+    ) -> torch.Tensor:
+        """Keys and values of encoder states `(windows, positions, hidden)`: `(windows, 2, heads, positions, dim)`."""
+        keys, values = (
+            projection(states).unflatten(-1, (-1, attention.head_dim))
+            for projection in (attention.k_proj, attention.v_proj)
+        )
+        keys = keys if rotation is None else rotated(keys, *rotation)
+        return torch.stack([keys, values], dim=1).transpose(2, 3).contiguous()
 
     def decode(self, max_length: int) -> torch.LongTensor:
         """Token ids of each row, `(rows, max_length)`, with `<BOS>` and padded."""
@@ -263,55 +288,52 @@ class WindowBatch:
         Scores of each row's next token, `(rows, vocab_size)`, behind the last of its new `tokens` `(rows, count)` and
         their `times` in bins: what the model's `forward` gives.
         """
-        decoder, rows, count = self.decoder, self.rows, tokens.shape[1]
+        steps, decoder, rows, config = self.steps, self.steps.decoder, self.rows, self.config
+        heads, grouped = config.num_attention_heads, config.num_key_value_heads < config.num_attention_heads
+        count, start, end = tokens.shape[1], self.length, self.length + tokens.shape[1]
         hidden_states = decoder.embed_tokens(tokens) + rows["condition"][:, None]  # (rows, count, hidden)
-        position = torch.arange(self.position, self.position + count, device=times.device)[None]
-        position_embeddings = decoder.rotary_emb(hidden_states, position_ids=position)
-        self_mask, cross_mask = None, self.cross_mask
+        rotation = steps.rotation(hidden_states, torch.arange(start, end, device=times.device)[None])
+        time_rotation = self.positions_per_bin and steps.rotation(hidden_states, times * self.positions_per_bin)
+        causal = None
         if count > 1:
-            self_mask = create_causal_mask(
-                config=self.model.config,
-                inputs_embeds=hidden_states,
-                attention_mask=None,
-                past_key_values=self.cache,
-                position_ids=position,
-            )
-            if cross_mask is not None and cross_mask.ndim == 4:
-                cross_mask = cross_mask.repeat_interleave(count, dim=2)
-        time_embeddings = None
-        if self.positions_per_bin is not None:
-            time_embeddings = tuple(
-                self._to_windows(embedding)
-                for embedding in decoder.rotary_emb(hidden_states, position_ids=times * self.positions_per_bin)
-            )
-        for layer in decoder.layers:
-            attn_output, _ = layer.self_attn(
-                layer.input_layernorm(hidden_states), self_mask, position_embeddings, past_key_values=self.cache
-            )
-            hidden_states = hidden_states + attn_output
-            attn_output, _ = layer.encoder_attn(
-                self._to_windows(layer.post_attention_layernorm(hidden_states)),
-                cross_mask,
-                time_embeddings,
-                key_value_states=self.encoder_states,
-                key_position_embeddings=self.encoder_time_embeddings,
-                past_key_values=self.cache,
-            )
-            hidden_states = hidden_states + self._to_rows(attn_output, count)
-            hidden_states = hidden_states + layer.mlp(layer.final_layernorm(hidden_states))
-        self.position += count
+            causal = torch.ones(count, end, dtype=torch.bool, device=times.device).tril(start)
+
+        def attend(query: torch.Tensor, keys_values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+            # (batch, count, heads, head_dim) -> (batch, count, heads * head_dim)
+            keys, values = keys_values.unbind(dim=1)
+            query = query.transpose(1, 2)
+            attended = F.scaled_dot_product_attention(query, keys, values, mask, enable_gqa=grouped)
+            return attended.transpose(1, 2).flatten(2)
+
+        for layer, written, audio in zip(steps.layers, self.written, self.audio, strict=True):
+            norm, cross_norm, mlp_norm = layer.norms
+            projected = layer.query_key_value(norm(hidden_states)).unflatten(-1, (-1, config.head_dim))
+            query_key, value = projected.tensor_split((heads + config.num_key_value_heads,), dim=2)
+            query, key = rotated(query_key, *rotation).tensor_split((heads,), dim=2)
+            written[:, 0, :, start:end] = key.transpose(1, 2)
+            written[:, 1, :, start:end] = value.transpose(1, 2)
+            hidden_states = layer.output(attend(query, written[..., :end, :], causal), hidden_states)
+
+            query = layer.cross_query(cross_norm(hidden_states)).unflatten(-1, (-1, config.head_dim))
+            query = rotated(query, *time_rotation) if time_rotation else query
+            attended = attend(self._to_windows(query), audio, self.cross_mask)
+            hidden_states = layer.cross_output(self._to_rows(attended, count), hidden_states)
+
+            gate, up = layer.gate_up(mlp_norm(hidden_states)).chunk(2, dim=-1)
+            hidden_states = layer.down(layer.activation(gate) * up, hidden_states)
+        self.length = end
         tables = (rows["log_onset"], rows["log_survival"]) if "log_onset" in rows else None
-        return self.model.token_logits(
+        return steps.head.token_logits(
             decoder.norm(hidden_states[:, -1:]), times[:, -1:], tables, rows.get("fret_logits"), rows.get("mask")
         )[:, 0]
 
     def _to_windows(self, states: torch.Tensor) -> torch.Tensor:
-        """`(rows, count, width)` -> `(windows, charts * count, width)`."""
+        """`(rows, count, heads, head_dim)` -> `(windows, charts * count, heads, head_dim)`."""
         windows, charts = self.table
         if self.place is not None:
             table = states.new_zeros(windows * charts, *states.shape[1:])
             states = table.index_copy_(0, self.place, states)
-        return states.reshape(windows, -1, states.shape[-1])
+        return states.reshape(windows, -1, *states.shape[2:])
 
     def _to_rows(self, states: torch.Tensor, count: int) -> torch.Tensor:
         """`(windows, charts * count, width)` -> `(rows, count, width)`."""
@@ -326,15 +348,12 @@ class WindowBatch:
         order = closed_up(going)
         for name, values in self.rows.items():
             self.rows[name] = values[order]
-        for layer in self.cache.self_attention_cache.layers:
-            layer.keep(order)
+        self.written = [keep(states, order) for states in self.written]
         self.window_of_row = [self.window_of_row[row] for row in order]
 
         windows = closed_up([window in set(self.window_of_row) for window in range(self.table[0])])
         if len(windows) < self.table[0]:
-            for layer in self.cache.cross_attention_cache.layers:
-                layer.keep(windows)
-            self.encoder_states = self.encoder_states[windows]
+            self.audio = [keep(states, windows) for states in self.audio]
             if self.encoder_mask is not None:
                 self.encoder_mask = self.encoder_mask[windows]
             self.window_of_row = [windows.index(window) for window in self.window_of_row]
@@ -343,7 +362,7 @@ class WindowBatch:
 
     def _arrange(self):
         """Gives each row its place in the table of windows and charts."""
-        charts = [0] * len(self.encoder_states)
+        charts = [0] * len(self.audio[0])
         chart_of_row = []
         for window in self.window_of_row:
             chart_of_row.append(charts[window])
@@ -351,13 +370,8 @@ class WindowBatch:
         self.table = len(charts), max(charts)
         place = [window * max(charts) + chart for window, chart in zip(self.window_of_row, chart_of_row, strict=True)]
         in_order = place == list(range(len(charts) * max(charts)))
-        self.place = None if in_order else torch.tensor(place, device=self.encoder_states.device)
-        self.cross_mask = create_bidirectional_mask(
-            config=self.model.config,
-            inputs_embeds=self.encoder_states.new_empty(*self.table, 1),
-            attention_mask=self.encoder_mask,
-            encoder_hidden_states=self.encoder_states,
-        )
+        self.place = None if in_order else torch.tensor(place, device=self.audio[0].device)
+        self.cross_mask = None if self.encoder_mask is None else self.encoder_mask[:, None, None]
 
 
 def _is_told(legal: torch.BoolTensor) -> bool:
@@ -378,7 +392,7 @@ def rows_that_fit(model, num_frames: int, num_charts: int, max_length: int) -> i
     return max(1, min(rows, MAX_ROWS))
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def decode_windows(
     model,
     input_features: torch.FloatTensor,
@@ -398,7 +412,7 @@ def decode_windows(
         batch_size = rows_that_fit(model, input_features.shape[1], num_charts, max_length)
     charts_at_once = min(num_charts, batch_size)
     windows_at_once = min(num_windows, batch_size // charts_at_once)
-    decoder = packed(model.model.decoder, min(charts_at_once * windows_at_once, 16))
+    steps = StepDecoder(model, charts_at_once * windows_at_once)
     ids = difficulty_ids.new_full((num_charts, num_windows, max_length), LAYOUT.pad_token_id, device=model.device)
     decoded = 0
     for first_chart in range(0, num_charts, charts_at_once):
@@ -406,8 +420,7 @@ def decode_windows(
         for first_window in range(0, num_windows, windows_at_once):
             windows = slice(first_window, first_window + windows_at_once)
             batch = WindowBatch(
-                model,
-                decoder,
+                steps,
                 input_features[windows].to(model.device),
                 None if attention_mask is None else attention_mask[windows].to(model.device),
                 difficulty_ids[charts].to(model.device),
