@@ -6,6 +6,7 @@ How fast things are on this machine.
     python scripts/benchmark.py data        # preparing 50 songs of 8 charts, and reading them in training; minutes
     python scripts/benchmark.py train       # steps of a model in training, and what loading its batches costs
     python scripts/benchmark.py generate    # charting a 4-minute song with models of all sizes; minutes
+    python scripts/benchmark.py lengths     # songs of up to two hours, with the tiny model unless told; minutes
     python scripts/benchmark.py preview     # a page of an hour's song in Chromium
 """
 
@@ -37,7 +38,7 @@ from tabhero_hf.charts import (
 )
 
 MINUTES, NOTES, RESOLUTION, BPM = 4, 5000, 480, 180
-REPEATS = 15
+REPEATS, COUNTED = 15, 3
 WINDOW_FRAMES, BATCH, WARM_UP_STEPS, STEPS = 1024, 8, 3, 15
 
 
@@ -159,6 +160,9 @@ def data(songs: int):
 def train(songs: int, size: str):
     import datasets
     import torch
+    from generation_benchmark import machine
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
 
     from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration
     from tabhero_hf.data.collator import BackgroundNoise, RandomEqualizer, SpecAugment, TabHeroCollator
@@ -170,6 +174,8 @@ def train(songs: int, size: str):
     class TimedTrainer(TabHeroTrainer):
         """Notes of each batch the seconds that it took to load, when that began, its tokens and their share."""
 
+        batches, samples = [], []
+
         def get_batch_samples(self, *args):
             started = time.perf_counter()
             samples, count = super().get_batch_samples(*args)
@@ -177,9 +183,18 @@ def train(songs: int, size: str):
                 labels = samples[0]["labels"]
                 tokens = (labels != -100).sum().item()
                 self.batches.append((time.perf_counter() - started, started, tokens, tokens / labels.numel()))
+                self.samples = [*self.samples, samples[0]][-COUNTED:]
             return samples, count
 
-        batches = []
+        def count_operations(self) -> float:
+            """Of forward and backward pass, the mean of the last batches."""
+            operations = 0
+            for sample in self.samples:
+                # Attention as two products, which is what gets counted.
+                with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+                    self.training_step(self.model, sample)
+                operations += counter.get_total_flops()
+            return operations / len(self.samples)
 
     datasets.disable_progress_bars()
     settings = PreparationSettings(splits=(1.0, 0.0, 0.0), max_frames=WINDOW_FRAMES)
@@ -215,7 +230,12 @@ def train(songs: int, size: str):
     loading, started, tokens, filled = np.array(trainer.batches).T
     seconds = np.diff(started)[WARM_UP_STEPS:]
     loading, tokens, filled = (values[WARM_UP_STEPS:-1] for values in (loading, tokens, filled))
+    kind = torch.bfloat16 if trainer.args.bf16 else torch.float32
+    rate = trainer.count_operations() / np.median(seconds)
+    best = machine(trainer.args.device.type, kind)["flops_per_second"]
     print(f"  step                      {1000 * np.median(seconds):8.0f} ms")
+    print(f"  operations                {rate / 1e9:8.0f} GFLOP/s")
+    print(f"  of a large product's      {100 * rate / best:8.0f} %, which are {best / 1e9:.0f} GFLOP/s")
     print(f"  tokens                    {np.median(tokens / seconds):8.0f} /s")
     print(f"  padding                   {100 * (1 - filled.mean()):8.1f} % of all tokens")
     print(f"  loading, in one process   {1000 * np.median(loading):8.1f} ms")
@@ -234,6 +254,12 @@ def generate(args: argparse.Namespace):
         dtype=args.dtype,
         processor_time=args.processor_time,
     )
+
+
+def lengths(size: str, device: str | None, dtype: str):
+    import generation_benchmark
+
+    generation_benchmark.lengths(size, device, dtype)
 
 
 FRAMES_OF_TEN_SECONDS = """() => new Promise((resolve) => {
@@ -289,9 +315,9 @@ def preview():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["charts", "data", "train", "generate", "preview"])
+    parser.add_argument("what", choices=["charts", "data", "train", "generate", "lengths", "preview"])
     parser.add_argument("--songs", type=int, help="songs to make (50 for `data`, 4 for `train`)")
-    parser.add_argument("--size", default="tiny", help="model to train (%(default)s)")
+    parser.add_argument("--size", default="tiny", help="model to train, or to chart long songs with (%(default)s)")
     parser.add_argument("--sizes", default="tiny,small,base,large", help="models to generate with (%(default)s)")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="length of the song to chart (%(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="runs that `generate` takes medians of (%(default)s)")
@@ -307,6 +333,7 @@ def main():
         "data": lambda: data(args.songs or 50),
         "train": lambda: train(args.songs or 4, args.size),
         "generate": lambda: generate(args),
+        "lengths": lambda: lengths(args.size, args.device, args.dtype),
         "preview": preview,
     }
     benchmarks[args.what]()

@@ -20,6 +20,7 @@ from tabhero_hf.tokenization_tabhero import LAYOUT
 STEP_BINS = 25  # 4 notes a second
 TOKENS_A_SECOND = 16
 PLAIN_TOKENS = 40  # as many steps of `generate()` as tell what a step of it costs
+LENGTHS = 4, 30, 120  # minutes
 clock = time.perf_counter
 STREAMS = {"single stream": (1, 1), "song, 1 difficulty": (None, 1), "song, 4 difficulties": (None, 4)}
 
@@ -128,7 +129,7 @@ def hardest(charts: int, device: str) -> dict[str, torch.Tensor]:
 
 def measure(model, windows: dict[str, torch.Tensor], charts: int, repeats: int, bounds: dict[str, float]) -> dict:
     device = model.device.type
-    tokens = int(TOKENS_A_SECOND * 60)
+    tokens = TOKENS_A_SECOND * 60
     asked = hardest(charts, device)
     windows = {name: values.to(device) for name, values in windows.items()}
     runs, medians, grown, peaks = [], [], [], []
@@ -194,10 +195,30 @@ def told_notes(model, windows: dict[str, torch.Tensor], charts: int, repeats: in
 
     def chart():
         model.listen(**windows, **asked)
-        tokens = int(TOKENS_A_SECOND * 60)
+        tokens = TOKENS_A_SECOND * 60
         model.generate_windows(**windows, **asked, max_new_tokens=tokens, onsets=onsets, frets=frets)
 
     return seconds_of(chart, device, repeats)
+
+
+def lengths(size: str, device: str | None = None, dtype: str = "float32"):
+    """Prints what songs of several lengths cost, with one difficulty."""
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    model = made_model(size, device, getattr(torch, dtype))
+    print(f"{size}, {model.num_parameters() / 1e6:.1f} million parameters, {device}, {dtype}, 1 difficulty, 4 notes/s")
+    for minutes in LENGTHS:
+        windows, seconds = made_song(minutes)
+        with peak_memory(device) as peak:
+            started = clock()
+            model.generate_windows(**windows, **hardest(1, device), max_new_tokens=TOKENS_A_SECOND * 60)
+            took = clock() - started
+        memory = f"{peak[0] / 1e9:.2f} GB" if peak else "?"
+        print(
+            f"  {minutes:4} minutes, {len(windows['input_features']):4} windows{took:8.1f} s, "
+            f"{1000 * took / seconds:6.1f} ms for each second; {memory}, the song's windows "
+            f"{windows['input_features'].nbytes / 1e9:.2f} GB of it",
+            flush=True,
+        )
 
 
 def plot(results: dict, path: Path):

@@ -24,10 +24,10 @@ RARE, MOST_CHOICES = 0.03, 24
 """Frets that are less likely than this on average are not used in a song, and no more than so many."""
 
 SAME_NEXT = 9.2, -1.3, -0.5
-STAYING = {Difficulty.EASY: -6.9, Difficulty.MEDIUM: -6.9, Difficulty.HARD: -7.4, Difficulty.EXPERT: -8.7}
+STAYING = {Difficulty.EASY: -6.4, Difficulty.MEDIUM: -6.9, Difficulty.HARD: -7.4, Difficulty.EXPERT: -8.7}
 """Log-odds that a note is on the frets of the one before it: slopes by how alike they sound, by the pace of the notes
 around them and by accent, and intercepts by difficulty, fitted to three real songs by ``scripts/fit_likeness.py``.
-None of them has an Easy chart, which is taken to be as Medium."""
+None of them has an Easy chart, whose intercept goes on from the others'."""
 
 SAME_LATER = 4.3, -2.2
 """The same for one further back, less the log-odds of any two such notes."""
@@ -52,6 +52,10 @@ CHORD_OF_ONE_HEIGHT = 0.3
 
 ROUNDS = 3
 
+RESTLESS, HALVINGS = 1.0, 5
+"""What is taken from the log-odds of staying, at most, so that no more notes stay than are likely to: one that stays
+three times in four is left alone. How often that range is halved to find how much it takes."""
+
 
 def find_frets(
     likely: np.ndarray,
@@ -67,7 +71,8 @@ def find_frets(
     Notes that sound alike are on the same frets, and so are those of fast runs, which change on the beat if they do;
     one that sounds higher is on higher ones. The likeliest frets of all notes given those before them are found by
     dynamic programming ([Viterbi, 1967](https://doi.org/10.1109/TIT.1967.1054010)), in rounds in which notes are drawn
-    to those further back, too.
+    to those further back, too. As the likeliest is to stay wherever that is more likely than not, the likeliest frets
+    move less than frets do: the odds of staying are lowered for all notes as long as no fewer stay than are likely to.
 
     Args:
         likely: of each note's frets, ``(notes, choices)``.
@@ -88,18 +93,35 @@ def find_frets(
     lanes = [lanes[choice] for choice in used]
     heights = np.array([height(chord) for chord in lanes])
     heard = TRUST * np.log(likely[:, used] + DOUBT) + LIKE_HUMANS * _log_odds_of_lanes(usual[used], lanes)
+    near = np.diff(seconds) <= PHRASE_SECONDS
     same = same_as_before(likeness[0, 1:], seconds, beats, difficulty)
-    steps = _steps(heights, same, RISING * rise[0, 1:]) * (np.diff(seconds) <= PHRASE_SECONDS)[:, None, None]
     alike = LATER * (SAME_LATER[0] * likeness + SAME_LATER[1])
-    found = _likeliest(heard, steps)
-    for _ in range(ROUNDS - 1):
-        drawn, reached = heard.copy(), heights[found][:, None]
-        for back in range(2, min(len(alike), len(seconds) - 1) + 1):
-            near = seconds[back:] - seconds[:-back] <= PASSAGE_SECONDS
-            pull = (alike[back - 1, back:] * near)[:, None]
-            drawn[back:] += pull * (heights == reached[:-back])
-            drawn[:-back] += pull * (heights == reached[back:])
-        found = _likeliest(drawn, steps)
+
+    def choose(same: np.ndarray) -> np.ndarray:
+        steps = _steps(heights, same, RISING * rise[0, 1:]) * near[:, None, None]
+        found = _likeliest(heard, steps)
+        for _ in range(ROUNDS - 1):
+            drawn, reached = heard.copy(), heights[found][:, None]
+            for back in range(2, min(len(alike), len(seconds) - 1) + 1):
+                recent = seconds[back:] - seconds[:-back] <= PASSAGE_SECONDS
+                pull = (alike[back - 1, back:] * recent)[:, None]
+                drawn[back:] += pull * (heights == reached[:-back])
+                drawn[:-back] += pull * (heights == reached[back:])
+            found = _likeliest(drawn, steps)
+        return found
+
+    def stay(found: np.ndarray) -> int:
+        return int(((np.diff(found) == 0) & near).sum())
+
+    found, expected = choose(same), (_probability(same) * near).sum()
+    least, most = 0.0, RESTLESS
+    for _ in range(HALVINGS if stay(found) > expected else 0):
+        middle = (least + most) / 2
+        moved = choose(same - middle)
+        if stay(moved) >= expected:
+            least, found = middle, moved
+        else:
+            most = middle
     return used[found]
 
 
@@ -138,10 +160,14 @@ def _log_odds_of_lanes(usual: np.ndarray, lanes: Sequence[tuple[int, ...]]) -> n
 def _steps(heights: np.ndarray, same: np.ndarray, higher: np.ndarray) -> np.ndarray:
     """Log-probability of each step to a note from the one before, ``(notes - 1, choices, choices)``, by the log-odds
     of the same frets and, if they are others, of higher ones."""
-    same, higher = (1 / (1 + np.exp(-odds[:, None, None])) for odds in (same, higher))
+    same, higher = (_probability(odds)[:, None, None] for odds in (same, higher))
     up = heights[None, :] - heights[:, None]
     direction = np.where(up > 0, higher, np.where(up < 0, 1 - higher, CHORD_OF_ONE_HEIGHT))
     return np.log(np.where(np.eye(len(heights), dtype=bool), same, (1 - same) * direction) + 1e-4)
+
+
+def _probability(log_odds: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-log_odds))
 
 
 def _likeliest(scores: np.ndarray, steps: np.ndarray) -> np.ndarray:

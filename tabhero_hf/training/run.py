@@ -45,6 +45,11 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTra
     set_seed(args.seed)
     checkpoint = _checkpoint_to_resume(args)
     splits = load_splits(data_args, evaluated=args.eval_strategy != "no")
+    rows = splits[data_args.train_split_name]
+    if data_args.recordings and data_args.remix and not _has_backing(rows):
+        raise ValueError(
+            f"{data_args.dataset!r} has no backing that recordings could stand in for: prepare it with --audio parts"
+        )
     processor = _processor(model_args, data_args)
     model = _model(model_args, processor, checkpoint)
     _check_fit(model.config, processor)
@@ -55,7 +60,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTra
         "curriculum_epochs": data_args.curriculum_epochs,
         "seed": args.seed,
     }
-    train_windows = _windows(splits[data_args.train_split_name], processor, data_args, **drawn)
+    train_windows = _windows(rows, processor, data_args, **drawn)
     if data_args.second_dataset:
         second = replace(data_args, dataset=data_args.second_dataset, dataset_revision=None)
         _check_features(second, processor)
@@ -138,6 +143,11 @@ class WindowSubset(Subset):
 
     def set_epoch(self, epoch: int):
         self.dataset.set_epoch(epoch)
+
+
+def _has_backing(rows: Dataset) -> bool:
+    """Whether any song has its instrument and its backing apart."""
+    return "backing" in rows.column_names and rows.data.column("backing").null_count < len(rows.data)
 
 
 def _remix(data_args: DataArguments, processor: TabHeroProcessor) -> Remix | None:

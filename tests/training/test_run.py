@@ -235,6 +235,8 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(flags, tmp_path, monkeypatch
         ({"size": "huge", "model_name_or_path": ""}, "unknown size 'huge'"),
         ({"eval_split_name": "test"}, "has no test split"),
         ({"curriculum_epochs": 2, "random_start": False}, "need `random_start`"),
+        ({"recordings": "/music"}, "has no backing .*: prepare it with --audio parts"),
+        ({"recordings": "/music", "remix": False}, "--recordings needs --remix"),
     ],
 )
 def test_bad_input_is_one_clear_error(flags, changed, reason):
