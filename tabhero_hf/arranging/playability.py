@@ -29,9 +29,6 @@ FASTEST_LEAPS = {3: 0.100, 4: 0.150}
 HOPO_BEATS, HOPO_SECONDS = 0.5, 0.25
 """A HOPO comes within so many beats and seconds of the note before it."""
 
-HEARD_KINDS = 0.01
-"""A smaller part of HOPOs and taps than this says that nobody listened for them."""
-
 SUSTAIN_GAP_BEATS = 1 / 16
 """A sustain ends so many beats before the next note, or a multiple of that where it is too little time."""
 
@@ -115,14 +112,14 @@ def longest_leap(seconds: float, difficulty: Difficulty) -> int:
 def _with_kinds(notes: Sequence[Note], difficulty: Difficulty, tempo_map: TempoMap) -> list[Note]:
     """The notes with HOPOs as strums where no finger can make them: after a rest, on the same frets, first of all.
 
-    Where next to nothing was heard as a HOPO or tap, those of a hard difficulty that come naturally are.
+    On hard difficulties natural ones are HOPOs, whatever was heard: humans hardly ever force a strum.
     """
-    heard = sum(note.kind != Kind.STRUM for note in notes)
-    if difficulty >= Difficulty.HARD and heard < HEARD_KINDS * len(notes):
+    if difficulty >= Difficulty.HARD:
         threshold = hopo_threshold(tempo_map.resolution)
         natural = natural_hopos([note.tick for note in notes], [note.mask for note in notes], threshold)
         notes = [
-            replace(note, kind=Kind.HOPO) if hopo else note for note, hopo in zip(notes, natural.tolist(), strict=True)
+            replace(note, kind=Kind.HOPO) if hopo and note.kind == Kind.STRUM else note
+            for note, hopo in zip(notes, natural.tolist(), strict=True)
         ]
     times = tempo_map.seconds([note.tick for note in notes]).tolist()
     kinds = [replace(note, kind=Kind.STRUM) if note.kind == Kind.HOPO else note for note in notes[:1]]

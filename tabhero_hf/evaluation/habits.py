@@ -11,6 +11,7 @@ from ..charts.measures import Measures
 
 HABITS = {
     "density": "notes / s",
+    "stays": "stay",
     "chords": "chords",
     "hopos": "HOPO",
     "sustains": "sustains",
@@ -28,6 +29,7 @@ def chart_habits(chart: Chart, instrument: Instrument, difficulty: Difficulty) -
 
     Returns:
         - `density`: notes per second between the first and the last.
+        - `stays`: the share of notes that are on the lanes of the one before; not a number for a single note.
         - `chords`, `hopos`, `sustains`, `on_beat`: the shares of notes with several lanes, that are a HOPO, that are
           held, and that are on a quarter note.
         - `leaps`: per 100 notes, single notes that are three lanes or more from the single note before them at a speed
@@ -45,6 +47,7 @@ def chart_habits(chart: Chart, instrument: Instrument, difficulty: Difficulty) -
     harder = [other for (played, level), other in chart.tracks.items() if played == instrument and level > difficulty]
     return {
         "density": len(notes) / max(float(times[-1] - times[0]), 1.0),
+        "stays": float(np.mean([a.lanes == b.lanes for a, b in pairwise(notes)])) if len(notes) > 1 else float("nan"),
         "chords": float(np.mean([len(note.lanes) > 1 for note in notes])),
         "hopos": float(np.mean([note.kind == Kind.HOPO for note in notes])),
         "sustains": float(np.mean([note.sustain > 0 for note in notes])),

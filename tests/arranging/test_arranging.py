@@ -160,12 +160,20 @@ def test_hopos_are_where_fingers_can_make_them():
     assert kinds == [Kind.STRUM, Kind.HOPO, Kind.STRUM, Kind.STRUM, Kind.TAP]
 
 
-def test_where_no_hopo_was_heard_the_natural_ones_are():
-    notes = [Note(0, (0,)), Note(120, (1,)), Note(240, (1,)), Note(480, (2,)), Note(600, (0, 1))]
+@pytest.mark.parametrize("heard", [Kind.STRUM, Kind.HOPO])
+def test_natural_hopos_are_hopos_whatever_else_was_heard(heard):
+    notes = [
+        Note(0, (0,)),
+        Note(120, (1,)),
+        Note(240, (1,)),
+        Note(480, (2,)),
+        Note(600, (0, 1)),
+        Note(780, (0,), 0, heard),
+    ]
     kinds = [note.kind for note in make_playable(track(*notes), MAP).notes]
-    assert kinds == [Kind.STRUM, Kind.HOPO, Kind.STRUM, Kind.STRUM, Kind.STRUM]
+    assert kinds == [Kind.STRUM, Kind.HOPO, Kind.STRUM, Kind.STRUM, Kind.STRUM, heard]
     easy = make_playable(track(*notes, difficulty=EASY), MAP)
-    assert all(note.kind == Kind.STRUM for note in easy.notes)
+    assert [note.kind for note in easy.notes] == [Kind.STRUM] * 5 + [heard]
 
 
 @pytest.mark.parametrize(("bpm", "gap"), [(60.0, 30), (180.0, 60), (190.0, 90)])

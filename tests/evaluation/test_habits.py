@@ -21,6 +21,7 @@ def test_habits_of_a_small_chart():
     habits = chart_habits(chart, LEAD, EXPERT)
     assert habits["density"] == pytest.approx(16 / (6360 / 1920))
     assert (habits["chords"], habits["hopos"], habits["sustains"], habits["on_beat"]) == (0.25, 1 / 16, 0.25, 0.5)
+    assert habits["stays"] == 3 / 15
     assert habits["leaps"] == 100 / 16  # four lanes in an eighth at 240 BPM
     assert habits["riffs"] == 15 / 16
     assert chart_habits(chart, LEAD, EASY)["ladder"] == 0.5
