@@ -85,10 +85,26 @@ def _sounds(
         begin, end = max(block - margin, 0), min(block + BLOCK_FRAMES + margin, frames)
         samples = padded[begin * hop : (end - 1) * hop + n_fft]
         magnitude = np.abs(librosa.stft(samples, n_fft=n_fft, hop_length=hop, center=False)[heard])
-        harmonic, _ = librosa.decompose.hpss(magnitude, kernel_size=MEDIAN_FRAMES)
+        sounding = sounding_on(magnitude)
         for span in inside.tolist():
-            spectra[span] = harmonic[:, first[span] - begin : last[span] - begin].mean(axis=1)
+            spectra[span] = sounding[:, first[span] - begin : last[span] - begin].mean(axis=1)
     return spectra, frequencies[heard]
+
+
+def sounding_on(magnitude: np.ndarray) -> np.ndarray:
+    """
+    What sounds on in a spectrogram ``(bins, frames)``, without what is struck: the harmonic part that
+    ``librosa.decompose.hpss`` finds, by medians of one row after the other, which SciPy has several times as fast as
+    those of a table.
+    """
+    import librosa
+    from scipy.ndimage import median_filter
+
+    def medians(rows: np.ndarray) -> np.ndarray:
+        return np.stack([median_filter(row, MEDIAN_FRAMES, mode="reflect") for row in np.ascontiguousarray(rows)])
+
+    along, across = medians(magnitude), medians(magnitude.T).T
+    return magnitude * librosa.util.softmask(along, across, power=2, split_zeros=True)
 
 
 def _octave_filters(frequencies: np.ndarray) -> np.ndarray:

@@ -1,9 +1,10 @@
 """Notes beside each other: which sound alike, and which of two is the higher."""
 
+import librosa
 import numpy as np
 import pytest
 
-from tabhero_hf.audio.likeness import BACK, compare_notes
+from tabhero_hf.audio.likeness import BACK, MEDIAN_FRAMES, compare_notes, sounding_on
 
 RATE = 22050
 STEP = 0.3
@@ -60,3 +61,11 @@ def test_silence_and_notes_behind_the_end_are_compared_with_nothing():
     (silent,) = compare_notes(np.zeros(3 * RATE, np.float32), RATE, [np.array([0.5, 1.0, 9.0])])
     assert not silent.likeness.any() and not silent.rise.any()
     assert [comparison.likeness.shape for comparison in compare_notes(np.zeros(99, np.float32), RATE, [np.zeros(0)])]
+
+
+def test_what_sounds_on_is_what_librosa_finds():
+    waveform = played([40, 47, 45, 52], drums=1.0)
+    magnitude = np.abs(librosa.stft(waveform, n_fft=2048, hop_length=256))
+    magnitude[:, 40:60] = 0  # silence is neither
+    expected, _ = librosa.decompose.hpss(magnitude, kernel_size=MEDIAN_FRAMES)
+    np.testing.assert_array_equal(sounding_on(magnitude), expected)
