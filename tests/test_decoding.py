@@ -76,8 +76,9 @@ def unpadded(sequences) -> list[list[list[int]]]:
         {"onset_head": False, "onset_pointer": False, "fret_pointer": False, "time_aligned_cross_attention": False},
         {"num_attention_heads": 4, "num_key_value_heads": 2, "encoder_hidden_size": 16, "encoder_layers": 0},
         {"attn_implementation": "eager"},
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}},
     ],
-    ids=["default", "as the original", "grouped queries", "eager"],
+    ids=["default", "as the original", "grouped queries", "eager", "partial rotation"],
 )
 def test_the_ids_are_those_of_generate(fields):
     attention = fields.pop("attn_implementation", "sdpa")
