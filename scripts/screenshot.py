@@ -18,7 +18,7 @@ CHROMIUM = "/usr/bin/chromium"
 SONG = "tests/fixtures/demo_song"
 PICTURE = "docs/preview.png"
 SIZE = {"width": 1280, "height": 720}
-SECONDS = 20.0
+SECONDS = 9.5
 
 
 def main():
