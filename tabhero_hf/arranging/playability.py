@@ -20,8 +20,9 @@ from tabhero_hf.charts import (
 from tabhero_hf.charts.check import SUSTAIN_GAP
 from tabhero_hf.charts.measures import Measures
 
-SAME_RIFF = 0.6
-"""The part of notes on the same lanes from which measures of one rhythm are one riff."""
+SAME_RIFF = 0.65
+"""The part of notes on the same lanes from which measures of one rhythm are one riff: two of three are enough, three
+of five are not."""
 
 FASTEST_LEAPS = {3: 0.100, 4: 0.150}
 """Seconds that single notes so many lanes apart are apart, at least."""
