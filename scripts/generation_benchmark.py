@@ -18,7 +18,7 @@ from tabhero_hf.decoding_tabhero import WindowBatch
 from tabhero_hf.tokenization_tabhero import LAYOUT
 
 STEP_BINS = 25  # 4 notes a second
-TOKENS_A_SECOND = 16
+WINDOW_TOKENS = 60 * 16  # of a minute's window, at 4 tokens a note
 PLAIN_TOKENS = 40  # as many steps of `generate()` as tell what a step of it costs
 LENGTHS = 4, 30, 120  # minutes
 clock = time.perf_counter
@@ -129,14 +129,13 @@ def hardest(charts: int, device: str) -> dict[str, torch.Tensor]:
 
 def measure(model, windows: dict[str, torch.Tensor], charts: int, repeats: int, bounds: dict[str, float]) -> dict:
     device = model.device.type
-    tokens = TOKENS_A_SECOND * 60
     asked = hardest(charts, device)
     windows = {name: values.to(device) for name, values in windows.items()}
     runs, medians, grown, peaks = [], [], [], []
     for _ in range(repeats):
         with watched_steps() as steps, peak_memory(device) as peak:
             started = clock()
-            ids = model.generate_windows(**windows, **asked, max_new_tokens=tokens)
+            ids = model.generate_windows(**windows, **asked, max_new_tokens=WINDOW_TOKENS)
             if device == "cuda":
                 torch.cuda.synchronize()
             seconds = clock() - started
@@ -195,8 +194,7 @@ def told_notes(model, windows: dict[str, torch.Tensor], charts: int, repeats: in
 
     def chart():
         model.listen(**windows, **asked)
-        tokens = TOKENS_A_SECOND * 60
-        model.generate_windows(**windows, **asked, max_new_tokens=tokens, onsets=onsets, frets=frets)
+        model.generate_windows(**windows, **asked, max_new_tokens=WINDOW_TOKENS, onsets=onsets, frets=frets)
 
     return seconds_of(chart, device, repeats)
 
@@ -210,7 +208,7 @@ def lengths(size: str, device: str | None = None, dtype: str = "float32"):
         windows, seconds = made_song(minutes)
         with peak_memory(device) as peak:
             started = clock()
-            model.generate_windows(**windows, **hardest(1, device), max_new_tokens=TOKENS_A_SECOND * 60)
+            model.generate_windows(**windows, **hardest(1, device), max_new_tokens=WINDOW_TOKENS)
             took = clock() - started
         memory = f"{peak[0] / 1e9:.2f} GB" if peak else "?"
         print(

@@ -85,6 +85,15 @@ class StepLayer:
         self.gate_up = Projection([mlp.gate_proj, mlp.up_proj], rows)
         self.activation, self.down = mlp.activation_fn, Projection([mlp.down_proj], rows)
 
+    def hear(self, states: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor] | None) -> torch.Tensor:
+        """Keys and values of encoder states `(windows, positions, hidden)`: `(windows, 2, heads, positions, dim)`."""
+        keys, values = (
+            projection(states).unflatten(-1, (-1, self.across.head_dim))
+            for projection in (self.across.k_proj, self.across.v_proj)
+        )
+        keys = keys if rotation is None else rotated(keys, *rotation)
+        return torch.stack([keys, values], dim=1).transpose(2, 3).contiguous()
+
 
 class StepDecoder:
     """
@@ -146,11 +155,14 @@ def closed_up(kept: list[bool]) -> list[int]:
     return [place if kept[place] else movers.pop() for place in range(count)]
 
 
-def keep(states: torch.Tensor, order: list[int]) -> torch.Tensor:
-    """Of `states` the rows in `order`, of which all but those moved are at their places; moved in place."""
+def keep(states: torch.Tensor, order: list[int], length: int | None = None) -> torch.Tensor:
+    """
+    Of keys and values `(rows, 2, heads, positions, dim)`, of which so many positions are filled, the rows in `order`:
+    those that are not at their places are moved there, in place.
+    """
     moved = [place for place, row in enumerate(order) if place != row]
     if moved:
-        states[moved] = states[[order[place] for place in moved]]
+        states[moved, ..., :length, :] = states[[order[place] for place in moved], ..., :length, :]
     return states[: len(order)]
 
 
@@ -176,11 +188,11 @@ class WindowBatch:
         frets: torch.LongTensor | None = None,
     ):
         self.steps, model, decoder = steps, steps.model, steps.decoder
-        self.config = config = model.config
+        config = model.config
         encoder, num_windows, num_charts = model.model.encoder, len(input_features), len(difficulty_ids)
         heard, mask = encoder.hear(input_features, attention_mask)
         states = heard if encoder.output_proj is None else encoder.output_proj(heard)
-        self.encoder_mask = None if mask is None or mask.all() else mask.bool()
+        self.cross_mask = None if mask is None or mask.all() else mask[:, None, None].bool()
         onset_logits, fret_logits = (
             None if logits is None else logits.transpose(0, 1).flatten(0, 1)
             for logits in encoder.listen_for_charts(heard, mask, difficulty_ids, instrument_ids)
@@ -220,21 +232,9 @@ class WindowBatch:
         if config.time_aligned_cross_attention:
             self.positions_per_bin = config.frames_per_time_step / config.downsample_factor
             rotation = steps.rotation(states, torch.arange(states.shape[1], device=states.device)[None])
-        self.audio = [self._of_audio(layer.across, states, rotation) for layer in steps.layers]
+        self.audio = [layer.hear(states, rotation) for layer in steps.layers]
         self.window_of_row = [window for window in range(num_windows) for _ in range(num_charts)]
         self._arrange()
-
-    @staticmethod
-    def _of_audio(
-        attention: nn.Module, states: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor] | None
-    ) -> torch.Tensor:
-        """Keys and values of encoder states `(windows, positions, hidden)`: `(windows, 2, heads, positions, dim)`."""
-        keys, values = (
-            projection(states).unflatten(-1, (-1, attention.head_dim))
-            for projection in (attention.k_proj, attention.v_proj)
-        )
-        keys = keys if rotation is None else rotated(keys, *rotation)
-        return torch.stack([keys, values], dim=1).transpose(2, 3).contiguous()
 
     def decode(self, max_length: int) -> torch.LongTensor:
         """Token ids of each row, `(rows, max_length)`, with `<BOS>` and padded."""
@@ -288,7 +288,7 @@ class WindowBatch:
         Scores of each row's next token, `(rows, vocab_size)`, behind the last of its new `tokens` `(rows, count)` and
         their `times` in bins: what the model's `forward` gives.
         """
-        steps, decoder, rows, config = self.steps, self.steps.decoder, self.rows, self.config
+        steps, decoder, rows, config = self.steps, self.steps.decoder, self.rows, self.steps.model.config
         heads, grouped = config.num_attention_heads, config.num_key_value_heads < config.num_attention_heads
         count, start, end = tokens.shape[1], self.length, self.length + tokens.shape[1]
         hidden_states = decoder.embed_tokens(tokens) + rows["condition"][:, None]  # (rows, count, hidden)
@@ -348,14 +348,14 @@ class WindowBatch:
         order = closed_up(going)
         for name, values in self.rows.items():
             self.rows[name] = values[order]
-        self.written = [keep(states, order) for states in self.written]
+        self.written = [keep(states, order, self.length) for states in self.written]
         self.window_of_row = [self.window_of_row[row] for row in order]
 
         windows = closed_up([window in set(self.window_of_row) for window in range(self.table[0])])
         if len(windows) < self.table[0]:
             self.audio = [keep(states, windows) for states in self.audio]
-            if self.encoder_mask is not None:
-                self.encoder_mask = self.encoder_mask[windows]
+            if self.cross_mask is not None:
+                self.cross_mask = self.cross_mask[windows]
             self.window_of_row = [windows.index(window) for window in self.window_of_row]
         self._arrange()
         return len(order)
@@ -371,7 +371,6 @@ class WindowBatch:
         place = [window * max(charts) + chart for window, chart in zip(self.window_of_row, chart_of_row, strict=True)]
         in_order = place == list(range(len(charts) * max(charts)))
         self.place = None if in_order else torch.tensor(place, device=self.audio[0].device)
-        self.cross_mask = None if self.encoder_mask is None else self.encoder_mask[:, None, None]
 
 
 def _is_told(legal: torch.BoolTensor) -> bool:
@@ -392,7 +391,7 @@ def rows_that_fit(model, num_frames: int, num_charts: int, max_length: int) -> i
     return max(1, min(rows, MAX_ROWS))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def decode_windows(
     model,
     input_features: torch.FloatTensor,

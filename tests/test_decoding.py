@@ -96,6 +96,7 @@ def test_the_batch_limit_does_not_change_what_is_written(model, batch_size):
     expected = model.generate_windows(**inputs, **CHARTS, max_new_tokens=120)
     ids = model.generate_windows(**inputs, **CHARTS, max_new_tokens=120, batch_size=batch_size)
     assert torch.equal(ids, expected)
+    assert not ids.is_inference()  # such could not be changed in place by who gets them
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])

@@ -59,8 +59,9 @@ def arrange(
         }
         tracks |= {(instrument, difficulty): track for difficulty, track in levels.items()}
     sections = find_sections(tracks, measures, sound, level)
-    for instrument in {instrument for instrument, _ in tracks}:
-        tracks |= _with_phrases(instrument, tracks, sections, measures, tempo_map)
+    for instrument, levels in by_instrument(tracks).items():
+        levels = _with_phrases(levels, sections, measures, tempo_map)
+        tracks |= {(instrument, difficulty): track for difficulty, track in levels.items()}
     start = chorus_start(sections, measures)
     preview = {} if start is None else _preview(float(tempo_map.seconds(start)) + offset)
     return Chart(tempo_map, tracks, section_events(sections, measures), offset=offset, metadata=preview)
@@ -71,22 +72,17 @@ def _preview(seconds: float) -> dict[str, str]:
 
 
 def _with_phrases(
-    instrument: Instrument,
-    tracks: Mapping[Key, Track],
-    sections: Sequence[Section],
-    measures: Measures,
-    tempo_map: TempoMap,
-) -> dict[Key, Track]:
+    levels: Mapping[Difficulty, Track], sections: Sequence[Section], measures: Measures, tempo_map: TempoMap
+) -> dict[Difficulty, Track]:
     """The tracks of an instrument with the star power and solos of the hardest, where their own notes are in them."""
-    of_it = {key: track for key, track in tracks.items() if key[0] == instrument}
-    hardest = of_it[max(of_it)]
+    hardest = levels[max(levels)]
     star_power = place_star_power(hardest, measures, [measures.line(section.first) for section in sections])
     solos = find_solos(hardest, sections, measures, tempo_map)
     phrased = {}
-    for key, track in of_it.items():
+    for difficulty, track in levels.items():
         ticks = [note.tick for note in track.notes]
         own, own_solos = (tuple(p for p in phrases if holds_notes(p, ticks)) for phrases in (star_power, solos))
-        phrased[key] = replace(track, star_power=own, solos=own_solos)
+        phrased[difficulty] = replace(track, star_power=own, solos=own_solos)
     return phrased
 
 

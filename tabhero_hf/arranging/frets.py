@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
+from scipy.special import expit
 
 from tabhero_hf.charts import OPEN_LANE, Difficulty
 
@@ -99,16 +100,18 @@ def find_frets(
     heard = TRUST * np.log(likely[:, used] + DOUBT) + LIKE_HUMANS * _log_odds_of_lanes(usual[used], lanes)
     near = np.diff(seconds) <= PHRASE_SECONDS
     same = same_as_before(likeness[0, 1:], seconds, beats, difficulty)
-    alike = LATER * (SAME_LATER[0] * likeness + SAME_LATER[1])
+    pulls = {}  # to the note so many before
+    for back in range(2, min(len(likeness), len(seconds) - 1) + 1):
+        recent = seconds[back:] - seconds[:-back] <= PASSAGE_SECONDS
+        alike = LATER * (SAME_LATER[0] * likeness[back - 1, back:] + SAME_LATER[1])
+        pulls[back] = (alike * recent)[:, None]
 
     def choose(same: np.ndarray) -> np.ndarray:
         steps = _steps(heights, same, RISING * rise[0, 1:]) * near[:, None, None]
         found = _likeliest(heard, steps)
         for _ in range(ROUNDS - 1):
             drawn, reached = heard.copy(), heights[found][:, None]
-            for back in range(2, min(len(alike), len(seconds) - 1) + 1):
-                recent = seconds[back:] - seconds[:-back] <= PASSAGE_SECONDS
-                pull = (alike[back - 1, back:] * recent)[:, None]
+            for back, pull in pulls.items():
                 drawn[back:] += pull * (heights == reached[:-back])
                 drawn[:-back] += pull * (heights == reached[back:])
             found = _likeliest(drawn, steps)
@@ -118,7 +121,7 @@ def find_frets(
         return int(((np.diff(found) == 0) & near).sum())
 
     found = choose(same)
-    due = stay(found) - MOVED * (stay(found) - (_probability(same) * near).sum())
+    due = stay(found) - MOVED * (stay(found) - (expit(same) * near).sum())
     least, most = 0.0, RESTLESS
     for _ in range(HALVINGS if stay(found) > due else 0):
         middle = (least + most) / 2
@@ -165,14 +168,10 @@ def _log_odds_of_lanes(usual: np.ndarray, lanes: Sequence[tuple[int, ...]]) -> n
 def _steps(heights: np.ndarray, same: np.ndarray, higher: np.ndarray) -> np.ndarray:
     """Log-probability of each step to a note from the one before, ``(notes - 1, choices, choices)``, by the log-odds
     of the same frets and, if they are others, of higher ones."""
-    same, higher = (_probability(odds)[:, None, None] for odds in (same, higher))
+    same, higher = (expit(odds)[:, None, None] for odds in (same, higher))
     up = heights[None, :] - heights[:, None]
     direction = np.where(up > 0, higher, np.where(up < 0, 1 - higher, CHORD_OF_ONE_HEIGHT))
     return np.log(np.where(np.eye(len(heights), dtype=bool), same, (1 - same) * direction) + 1e-4)
-
-
-def _probability(log_odds: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-log_odds))
 
 
 def _likeliest(scores: np.ndarray, steps: np.ndarray) -> np.ndarray:

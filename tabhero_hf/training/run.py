@@ -46,16 +46,12 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTra
     checkpoint = _checkpoint_to_resume(args)
     splits = load_splits(data_args, evaluated=args.eval_strategy != "no")
     rows = splits[data_args.train_split_name]
-    if data_args.recordings and data_args.remix and not _has_backing(rows):
-        raise ValueError(
-            f"{data_args.dataset!r} has no backing that recordings could stand in for: prepare it with --audio parts"
-        )
     processor = _processor(model_args, data_args)
     model = _model(model_args, processor, checkpoint)
     _check_fit(model.config, processor)
     drawn = {
         "random_start": data_args.random_start,
-        "remix": _remix(data_args, processor),
+        "remix": _remix(data_args, rows, processor),
         "stretch": data_args.stretch,
         "curriculum_epochs": data_args.curriculum_epochs,
         "seed": args.seed,
@@ -66,7 +62,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTra
         _check_features(second, processor)
         rows = load_splits(second, evaluated=False)[data_args.train_split_name]
         drawn["learn_frets"] = data_args.second_dataset_frets
-        drawn["remix"] = _remix(replace(data_args, recordings=None), processor)
+        drawn["remix"] = _remix(replace(data_args, recordings=None), rows, processor)
         others = _windows(rows, processor, data_args, **drawn)
         train_windows = MixedWindows([(train_windows, 1), (others, data_args.second_dataset_turns)])
     eval_windows = None
@@ -150,12 +146,16 @@ def _has_backing(rows: Dataset) -> bool:
     return "backing" in rows.column_names and rows.data.column("backing").null_count < len(rows.data)
 
 
-def _remix(data_args: DataArguments, processor: TabHeroProcessor) -> Remix | None:
+def _remix(data_args: DataArguments, rows: Dataset, processor: TabHeroProcessor) -> Remix | None:
     if not data_args.remix:
         if data_args.recordings:
             raise ValueError("recordings are mixed with instruments: --recordings needs --remix True")
         return None
     paths = data_args.recordings
+    if paths and not _has_backing(rows):
+        raise ValueError(
+            f"{data_args.dataset!r} has no backing that recordings could stand in for: prepare it with --audio parts"
+        )
     return Remix(recordings=Recordings(paths, processor.feature_extractor) if paths else None)
 
 
