@@ -7,9 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from itertools import islice
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from huggingface_hub import HfApi, ModelCard
@@ -45,8 +47,20 @@ def flags(dataset, small_model, tmp_path):
     return lambda **changed: [f"--{name}={value}" for name, value in {**values, **changed}.items()]
 
 
-def run(flags, launcher=(sys.executable,)):
-    return subprocess.run([*launcher, SCRIPT, *flags], capture_output=True, text=True)
+def run(flags, launcher=(sys.executable,), patience=None):
+    """Runs the script. After `patience` seconds it says what its processes were at, and kills them all."""
+    process = subprocess.Popen(
+        [*launcher, SCRIPT, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONFAULTHANDLER": "1"},
+    )  # fmt: skip
+    try:
+        output = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        for each in [*psutil.Process(process.pid).children(recursive=True), process]:
+            each.send_signal(signal.SIGABRT)  # at which it writes where its threads are
+        output = process.communicate()
+        warnings.warn(f"{launcher} did not end in {patience} s:\n{output[1][-20_000:]}", stacklevel=2)
+    return subprocess.CompletedProcess(process.args, process.returncode, *output)
 
 
 def history(folder):
@@ -185,8 +199,12 @@ def test_how_a_batch_is_split_does_not_change_loss_and_gradient(flags, tmp_path)
     train(*parse_arguments(of("one", per_device_train_batch_size=8)))
     train(*parse_arguments(of("accumulated", per_device_train_batch_size=4, gradient_accumulation_steps=2)))
     config = SCRIPT.parent / "configs" / "accelerate" / "two_cpu_processes.yaml"
-    launcher = (sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config))
-    done = run([*of("two", per_device_train_batch_size=4)], launcher)
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
+    # Any free port. Once on a busy machine the two waited for each other for over an hour: then they start anew.
+    launcher += ["--main_process_port", "0"]
+    done = run([*of("two", per_device_train_batch_size=4)], launcher, patience=300)
+    if done.returncode == -signal.SIGABRT:
+        done = run([*of("two", per_device_train_batch_size=4)], launcher, patience=300)
     assert done.returncode == 0, done.stderr[-2000:]
     for name in ("accumulated", "two"):
         assert first_step(tmp_path / name) == pytest.approx(first_step(tmp_path / "one"), rel=1e-5)
