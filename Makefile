@@ -64,6 +64,9 @@ checkpoint: setup
 		--resume_from_checkpoint $$(ls -d $(SHIPPED)/model/checkpoint-* >/dev/null 2>&1 && echo true || echo false)
 	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/model $(SHIPPED)/model/checkpoint-1300 \
 		$(SHIPPED)/model/checkpoint-1400 --earlier tabhero_hf/checkpoints/tiny
+	$(BIN)/python scripts/train_pitch_head.py --model tabhero_hf/checkpoints/tiny --output_dir $(SHIPPED)/pitched \
+		--notes_dir $(SHIPPED)/pitches --soundfont $(SOUNDFONT) --records $(SHIPPED)/recordings
+	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/pitched
 
 # 200,000 broken files, some ten minutes.
 fuzz: setup

@@ -66,6 +66,9 @@ class TabHeroConfig(PreTrainedConfig):
         fret_pointer (`bool`, defaults to `True`):
             Whether the encoder predicts, for each of its positions, what is struck there, and these scores at the
             current time are added to the logits of the `FRET` tokens.
+        pitch_head (`bool`, defaults to `False`):
+            Whether the model names the pitches of notes, see [`~TabHeroForConditionalGeneration.tell_pitches`]. The
+            head is trained by itself, by `scripts/train_pitch_head.py`.
         listening_loss_weight (`float`, defaults to 0.0):
             Weight of the encoder's own losses, of onsets and of frets, beside the token loss; the training recipes
             set it to 1.
@@ -119,6 +122,7 @@ class TabHeroConfig(PreTrainedConfig):
     onset_head: bool = True
     onset_pointer: bool = True
     fret_pointer: bool = True
+    pitch_head: bool = False
     listening_loss_weight: float | int = 0.0
     lane_loss_weight: float | int = 0.0
     first_time_token_id: int = 3

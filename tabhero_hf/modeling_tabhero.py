@@ -518,6 +518,58 @@ class TabHeroFretPointer(nn.Module):
         return torch.minimum((time_ids * self.positions_per_bin).long() + 1, count - 1).clamp(min=0)
 
 
+class TabHeroPitchHead(nn.Module):
+    """
+    Names the pitches of notes by their spectra in bins of a third of a semitone.
+
+    Convolutions along frequency, of which the first one sees each bin beside those of its harmonics ([Bittner et al.,
+    2017](https://doi.org/10.5281/zenodo.1417937)): what is heard of one pitch is heard of all others, and so is what
+    of a spectrum was there before the note.
+    """
+
+    BINS = 440 * 2 ** (-45 / 12), 252, 36
+    """The lowest bin in Hz, which is C1, how many there are, and how many are an octave."""
+
+    LOWEST_PITCH, NUM_PITCHES = 24, 72
+    """As MIDI has them: C1 to B6."""
+
+    HARMONICS = 0.5, 1, 2, 3, 4, 5, 6, 8
+    WIDTH, OCTAVE, TWO_OCTAVES = 24, 25, 73  # bins on both sides together
+
+    def __init__(self, config: TabHeroConfig):
+        super().__init__()
+        self.shifts = [round(self.BINS[2] * math.log2(harmonic)) for harmonic in self.HARMONICS]
+        self.lowest, self.highest = -min(self.shifts), max(self.shifts)
+        self.harmonics = nn.Conv1d(3 * len(self.shifts), self.WIDTH, kernel_size=5, padding=2)
+        self.instrument_embedding = nn.Embedding(config.num_instruments, self.WIDTH)
+        self.layers = nn.ModuleList(
+            [
+                nn.Conv1d(self.WIDTH, self.WIDTH, self.OCTAVE, padding=self.OCTAVE // 2),
+                nn.Conv1d(self.WIDTH, self.WIDTH, self.TWO_OCTAVES, padding=self.TWO_OCTAVES // 2, groups=self.WIDTH),
+                nn.Conv1d(self.WIDTH, self.WIDTH, kernel_size=13, padding=6),
+            ]
+        )
+        self.out = nn.Conv1d(self.WIDTH, 1, kernel_size=1)
+
+    def forward(self, spectra: torch.Tensor, instrument_ids: torch.LongTensor) -> torch.Tensor:
+        """
+        Log spectra of notes and of what sounds before each, `(notes, 2, bins)`, and what plays them, `(notes,)` ->
+        logits `(notes, NUM_PITCHES)`.
+        """
+        note, before = spectra.unbind(dim=1)
+        heard = torch.stack([note, before, (note - before).clamp(min=0)], dim=1)
+        heard = heard - heard.mean(dim=(1, 2), keepdim=True)
+        bins = heard.shape[2]
+        beside = [
+            F.pad(heard, (max(-shift, 0), max(shift, 0)))[..., max(shift, 0) :][..., :bins] for shift in self.shifts
+        ]
+        states = self.harmonics(torch.cat(beside, dim=1)) + self.instrument_embedding(instrument_ids)[..., None]
+        states = F.gelu(states)
+        for layer in self.layers:
+            states = states + F.gelu(layer(states))
+        return self.out(states)[:, 0, :: self.BINS[2] // 12][:, : self.NUM_PITCHES]
+
+
 @auto_docstring
 class TabHeroPreTrainedModel(PreTrainedModel):
     config: TabHeroConfig
@@ -941,6 +993,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.onset_pointer = TabHeroOnsetPointer(config) if config.onset_pointer else None
         self.fret_pointer = TabHeroFretPointer(config) if config.fret_pointer else None
+        self.pitch_head = TabHeroPitchHead(config) if config.pitch_head else None
         self.post_init()
 
     def get_output_embeddings(self) -> nn.Module:
@@ -1199,6 +1252,26 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             if fret_logits is not None:
                 frets.append(fret_logits.float().softmax(dim=-1).half())  # of a long song there are many
         return torch.cat(onsets, dim=1) if onsets else None, torch.cat(frets, dim=1) if frets else None
+
+    def tell_pitches(self, spectra: torch.Tensor, instrument: int, batch_size: int = 512) -> torch.Tensor:
+        r"""
+        How likely notes have each pitch, by their spectra.
+
+        Args:
+            spectra (`torch.Tensor` of shape `(notes, 2, bins)`):
+                As [`TabHeroPitchHead`] takes them.
+            instrument (`int`):
+                What plays them: 0 lead, 1 bass, 2 rhythm, 3 keys.
+            batch_size (`int`, defaults to 512):
+                Notes named at once.
+
+        Returns:
+            Probabilities `(notes, pitches)`; the model needs `config.pitch_head`.
+        """
+        spectra, head = spectra.to(self.device, self.dtype), self.pitch_head
+        ids = torch.full((len(spectra),), instrument, device=self.device)
+        logits = [head(*part) for part in zip(spectra.split(batch_size), ids.split(batch_size), strict=True)]
+        return torch.cat(logits).float().softmax(dim=-1)
 
     def lane_loss(
         self, logits: torch.Tensor, labels: torch.LongTensor, num_items_in_batch: torch.Tensor | int | None = None

@@ -13,6 +13,7 @@ from .audio.beats import Beats, track_beats
 from .audio.harmony import chroma_between
 from .audio.likeness import compare_notes
 from .audio.loading import load_audio
+from .audio.note_spectra import NoteSpectra, hear_notes
 from .charts import Difficulty, Instrument, TempoMap
 from .charts.measures import Measures
 from .generation_tabhero import TabHeroToldNotesLogitsProcessor
@@ -254,17 +255,25 @@ class AudioToChartPipeline(Pipeline):
         Which `FRET` token each note of each chart has, by what is heard of them, `(charts, windows, positions,
         num_fret_tokens)`, how they sound beside each other, and their rhythm.
         """
-        compared = compare_notes(inputs["waveform"], self.feature_extractor.sampling_rate, seconds)
+        spectra = hear_notes(inputs["waveform"], self.feature_extractor.sampling_rate, seconds)
         positions = self.model._get_feat_extract_output_lengths(inputs["attention_mask"].sum(dim=1)).cpu()
         chosen = []
-        for chart, (_, difficulty) in enumerate(inputs["asked"]):
+        for chart, (instrument, difficulty) in enumerate(inputs["asked"]):
             bins = np.rint(seconds[chart] / TIME_STEP).astype(np.int64)
             window, time = (torch.from_numpy(place[bins]) for place in places)
             position = self.model.fret_pointer.positions(time, positions[window])
             likely = heard[chart].cpu()[window, position].float().numpy()
             beats = ticks[chart] / inputs["beats"].tempo_map.resolution
-            chosen.append(find_frets(likely, LANE_SETS, seconds[chart], beats, *compared[chart], difficulty))
+            compared = compare_notes(spectra[chart], self._name_pitches(spectra[chart], instrument))
+            chosen.append(find_frets(likely, LANE_SETS, seconds[chart], beats, compared, difficulty))
         return chosen
+
+    def _name_pitches(self, spectra: NoteSpectra, instrument: int) -> np.ndarray | None:
+        """How likely each note has each pitch, if the model has a head for that."""
+        if self.model.pitch_head is None or not len(spectra.notes):
+            return None
+        in_octaves = torch.from_numpy(spectra.in_octaves(*self.model.pitch_head.BINS))
+        return self.model.tell_pitches(in_octaves, instrument).cpu().numpy()
 
     def _best(self, written, difficulties: torch.LongTensor, num_candidates: int) -> torch.LongTensor:
         """Of each row's candidates the likeliest, where a note that breaks a rule costs as if one token were e^-4."""

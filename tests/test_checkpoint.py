@@ -9,8 +9,10 @@ import torch
 from transformers import pipeline
 
 from tabhero_hf import TabHeroForConditionalGeneration, bundled_checkpoint
+from tabhero_hf.audio.note_spectra import hear_notes
 from tabhero_hf.charts import Difficulty, Instrument, read_song
-from tabhero_hf.data.made_songs import render_training_song
+from tabhero_hf.data.composition import compose_song
+from tabhero_hf.data.made_songs import render_score, render_training_song
 from tabhero_hf.evaluation.metrics import note_f1, onset_f1
 
 UNSEEN_SEED = 2_000_000_000  # training comes nowhere near
@@ -31,6 +33,21 @@ def score(charter, seeds: range, audio: str) -> np.ndarray:
         human, chart = song.notes[Difficulty.EXPERT, song.featured], notes[song.featured.name.lower(), "expert"]
         scores.append((onset_f1(human, chart), note_f1(human, chart)))
     return np.mean(scores, axis=0)
+
+
+@pytest.mark.parametrize(("audio", "least"), [("stem", 0.9), ("mix", 0.75)])
+def test_it_names_the_pitches_of_a_made_song(charter, audio, least):
+    score = compose_song(UNSEEN_SEED + 3, 30.0)
+    stems = render_score(score).stems
+    waveform = stems["lead"] if audio == "stem" else sum(stems.values())
+    notes = [note for placed in score.parts["lead"] for note in placed.notes]
+    onsets = score.tempo_map.seconds([note.time for note in notes])
+    (spectra,) = hear_notes(waveform, 22050, [onsets])
+    head = charter.model.pitch_head
+    with torch.no_grad():
+        told = charter.model.tell_pitches(torch.from_numpy(spectra.in_octaves(*head.BINS)), Instrument.LEAD)
+    named = told.argmax(dim=1).numpy() + head.LOWEST_PITCH
+    assert (named == [note.root for note in notes]).mean() > least
 
 
 def test_it_is_small_and_computes_in_float32():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 from scipy.special import expit
 
+from tabhero_hf.audio.likeness import Comparison
 from tabhero_hf.charts import OPEN_LANE, Difficulty
 
 TRUST = 0.35
@@ -24,17 +26,40 @@ log-odds: a listener who is not sure says green, and the likeliest lanes would h
 RARE, MOST_CHOICES = 0.03, 24
 """Frets that are less likely than this on average are not used in a song, and no more than so many."""
 
-SAME_NEXT = 9.2, -1.3, -0.5
-STAYING = {Difficulty.EASY: -6.4, Difficulty.MEDIUM: -6.9, Difficulty.HARD: -7.4, Difficulty.EXPERT: -8.7}
-"""Log-odds that a note is on the frets of the one before it: slopes by how alike they sound, by the pace of the notes
-around them and by accent, and intercepts by difficulty, fitted to three real songs by ``scripts/fit_likeness.py``.
-None of them has an Easy chart, whose intercept goes on from the others'."""
 
-SAME_LATER = 4.3, -2.2
-"""The same for one further back, less the log-odds of any two such notes."""
+class Odds(NamedTuple):
+    """What is known of notes beside each other, as slopes and intercepts of log-odds by ``scripts/fit_likeness.py``.
 
-RISING = 5.6
-"""Log-odds that the next note is higher, if it is another one, by how much its sound is shifted up: slope."""
+    Args:
+        next: that a note is on the frets of the one before it: slopes by how alike they sound, by the log-odds of one
+            pitch, by the pace of the notes around them and by accent.
+        staying: intercepts of that by difficulty. None of the three songs that they are fitted to has an Easy chart,
+            whose intercept goes on from the others'.
+        later: the same for one further back: slopes by likeness and by pitch, and intercept, less the log-odds of any
+            two such notes.
+        rising: that the next note is higher, if it is another one: slopes by how much its sound is shifted up and by
+            the log-odds of a higher pitch.
+    """
+
+    next: tuple[float, float, float, float]
+    staying: dict[Difficulty, float]
+    later: tuple[float, float, float]
+    rising: tuple[float, float]
+
+
+BY_SOUND = Odds(
+    next=(9.4, 0.0, -1.3, -0.5),
+    staying={Difficulty.EASY: -6.4, Difficulty.MEDIUM: -6.9, Difficulty.HARD: -7.5, Difficulty.EXPERT: -8.8},
+    later=(4.4, 0.0, -2.2),
+    rising=(5.6, 0.0),
+)
+BY_PITCH = Odds(
+    next=(5.1, 0.29, -1.2, -0.5),
+    staying={Difficulty.EASY: -2.8, Difficulty.MEDIUM: -3.3, Difficulty.HARD: -3.7, Difficulty.EXPERT: -5.0},
+    later=(1.6, 0.24, 0.0),
+    rising=(3.4, 0.33),
+)
+"""Where nothing names pitches, and where something does."""
 
 LATER = 0.1
 """How much notes further back than the one before count, each."""
@@ -67,8 +92,7 @@ def find_frets(
     lanes: Sequence[tuple[int, ...]],
     seconds: np.ndarray,
     beats: np.ndarray,
-    likeness: np.ndarray,
-    rise: np.ndarray,
+    compared: Comparison,
     difficulty: Difficulty = Difficulty.EXPERT,
 ) -> np.ndarray:
     """The frets of notes, ascending in time, that a listener and the sound of the notes together make likely.
@@ -83,8 +107,7 @@ def find_frets(
         likely: of each note's frets, ``(notes, choices)``.
         lanes: of each choice.
         seconds, beats: of the notes, ``(notes,)``.
-        likeness, rise: of each note and the one so many before it, ``(back, notes)``; see
-            :class:`~tabhero_hf.audio.likeness.Comparison`.
+        compared: each note beside those before it.
         difficulty: of the chart.
 
     Returns:
@@ -99,15 +122,15 @@ def find_frets(
     heights = np.array([height(chord) for chord in lanes])
     heard = TRUST * np.log(likely[:, used] + DOUBT) + LIKE_HUMANS * _log_odds_of_lanes(usual[used], lanes)
     near = np.diff(seconds) <= PHRASE_SECONDS
-    same = same_as_before(likeness[0, 1:], seconds, beats, difficulty)
+    same = same_as_before(compared, seconds, beats, difficulty)
+    higher = higher_than_before(compared)
     pulls = {}  # to the note so many before
-    for back in range(2, min(len(likeness), len(seconds) - 1) + 1):
+    for back in range(2, min(len(compared.likeness), len(seconds) - 1) + 1):
         recent = seconds[back:] - seconds[:-back] <= PASSAGE_SECONDS
-        alike = LATER * (SAME_LATER[0] * likeness[back - 1, back:] + SAME_LATER[1])
-        pulls[back] = (alike * recent)[:, None]
+        pulls[back] = (LATER * same_as_earlier(compared, back) * recent)[:, None]
 
     def choose(same: np.ndarray) -> np.ndarray:
-        steps = _steps(heights, same, RISING * rise[0, 1:]) * near[:, None, None]
+        steps = _steps(heights, same, higher) * near[:, None, None]
         found = _likeliest(heard, steps)
         for _ in range(ROUNDS - 1):
             drawn, reached = heard.copy(), heights[found][:, None]
@@ -138,9 +161,33 @@ def height(lanes: Sequence[int]) -> float:
     return float(np.mean([-1 if lane == OPEN_LANE else lane for lane in lanes]))
 
 
-def same_as_before(likeness: np.ndarray, seconds: np.ndarray, beats: np.ndarray, difficulty: Difficulty) -> np.ndarray:
+def same_as_before(compared: Comparison, seconds: np.ndarray, beats: np.ndarray, difficulty: Difficulty) -> np.ndarray:
     """Log-odds that notes are on the frets of the one before them, ``(notes - 1,)``."""
-    return np.column_stack([likeness, *rhythm_of_steps(seconds, beats)]) @ SAME_NEXT + STAYING[difficulty]
+    odds, (likeness, _, same, _) = _odds(compared)
+    known = np.column_stack([likeness[0, 1:], same[0, 1:], *rhythm_of_steps(seconds, beats)])
+    return known @ odds.next + odds.staying[difficulty]
+
+
+def same_as_earlier(compared: Comparison, back: int) -> np.ndarray:
+    """Log-odds that notes are on the frets of the one so many before them, ``(notes - back,)``, less those of any
+    two."""
+    odds, (likeness, _, same, _) = _odds(compared)
+    by_likeness, by_pitch, intercept = odds.later
+    return by_likeness * likeness[back - 1, back:] + by_pitch * same[back - 1, back:] + intercept
+
+
+def higher_than_before(compared: Comparison) -> np.ndarray:
+    """Log-odds that notes are higher than the one before them if they are others, ``(notes - 1,)``."""
+    odds, (_, rise, _, higher) = _odds(compared)
+    return odds.rising[0] * rise[0, 1:] + odds.rising[1] * higher[0, 1:]
+
+
+def _odds(compared: Comparison) -> tuple[Odds, tuple[np.ndarray, ...]]:
+    """What is known, and what is heard, with zeros for pitches that nothing names."""
+    if compared.same is not None:
+        return BY_PITCH, tuple(compared)
+    nothing = np.zeros_like(compared.likeness)
+    return BY_SOUND, (compared.likeness, compared.rise, nothing, nothing)
 
 
 def rhythm_of_steps(seconds: np.ndarray, beats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -210,6 +210,8 @@ def _model(
         model = TabHeroForConditionalGeneration._from_config(config, **options)
     model.config.listening_loss_weight = model_args.listening_loss_weight
     model.config.lane_loss_weight = model_args.lane_loss_weight
+    if model.pitch_head is not None:
+        model.pitch_head.requires_grad_(False)  # it learns from notes of known pitch, not from charts
     model.generation_config.max_new_tokens = model.generation_config.max_new_tokens or MAX_NEW_TOKENS
     if checkpoint:
         saved = TabHeroConfig.from_pretrained(checkpoint)

@@ -4,7 +4,8 @@ import librosa
 import numpy as np
 import pytest
 
-from tabhero_hf.audio.likeness import BACK, MEDIAN_FRAMES, compare_notes, sounding_on
+from tabhero_hf.audio.likeness import BACK, compare_notes
+from tabhero_hf.audio.note_spectra import MEDIAN_FRAMES, hear_notes, sounding_on
 
 RATE = 22050
 STEP = 0.3
@@ -30,9 +31,11 @@ def onsets(pitches: list[int]) -> np.ndarray:
 @pytest.mark.parametrize("drums", [0.0, 3.0])
 def test_the_same_pitch_sounds_alike_and_a_higher_one_rises(drums):
     pitches = [40, 40, 43, 43, 45, 45, 40, 47, 52, 50, 40, 40, 55, 55, 52, 50, 47, 45, 43, 40] * 3
-    (compared,) = compare_notes(played(pitches, drums), RATE, [onsets(pitches)])
+    (spectra,) = hear_notes(played(pitches, drums), RATE, [onsets(pitches)])
+    compared = compare_notes(spectra)
+    assert compared.same is None and compared.higher is None
     for back in (1, 2, 5):
-        likeness, rise = (values[back - 1, back:] for values in compared)
+        likeness, rise = (values[back - 1, back:] for values in compared[:2])
         step = np.array(pitches[back:]) - pitches[:-back]
         assert np.median(likeness[step == 0]) > 0.85 and np.median(likeness[step != 0]) < 0.7
         assert (np.sign(rise[step != 0]) == np.sign(step[step != 0])).mean() > 0.8
@@ -41,7 +44,9 @@ def test_the_same_pitch_sounds_alike_and_a_higher_one_rises(drums):
 def test_each_chart_is_compared_for_itself():
     pitches = [40, 45, 40, 45, 52, 45, 40, 40]
     times = onsets(pitches)
-    both = compare_notes(played(pitches), RATE, [times, times[::2], times[:0], times[:1]])
+    both = [
+        compare_notes(each) for each in hear_notes(played(pitches), RATE, [times, times[::2], times[:0], times[:1]])
+    ]
     assert [comparison.rise.shape for comparison in both] == [(BACK, 8), (BACK, 4), (BACK, 0), (BACK, 1)]
     assert both[0].likeness[1, 2] > 0.9 and both[1].likeness[0, 1] > 0.9  # of the first and third, in both
     assert not both[3].likeness.any()
@@ -50,17 +55,36 @@ def test_each_chart_is_compared_for_itself():
 def test_a_long_song_is_compared_in_blocks_as_it_is_at_once(monkeypatch):
     pitches = list(np.random.default_rng(3).integers(40, 60, 60))
     song, times = played(pitches, drums=1.0), onsets(pitches)
-    (whole,) = compare_notes(song, RATE, [times])
-    monkeypatch.setattr("tabhero_hf.audio.likeness.BLOCK_FRAMES", 50)
-    (blocks,) = compare_notes(song, RATE, [times])
-    np.testing.assert_allclose(blocks.likeness, whole.likeness, atol=1e-4)
-    np.testing.assert_allclose(blocks.rise, whole.rise, atol=1e-4)
+    (whole,) = hear_notes(song, RATE, [times])
+    monkeypatch.setattr("tabhero_hf.audio.note_spectra.BLOCK_FRAMES", 50)
+    (blocks,) = hear_notes(song, RATE, [times])
+    np.testing.assert_allclose(blocks.notes, whole.notes, atol=1e-3)
+    np.testing.assert_allclose(blocks.before, whole.before, atol=1e-3)
 
 
 def test_silence_and_notes_behind_the_end_are_compared_with_nothing():
-    (silent,) = compare_notes(np.zeros(3 * RATE, np.float32), RATE, [np.array([0.5, 1.0, 9.0])])
+    (spectra,) = hear_notes(np.zeros(3 * RATE, np.float32), RATE, [np.array([0.5, 1.0, 9.0])])
+    silent = compare_notes(spectra)
     assert not silent.likeness.any() and not silent.rise.any()
-    assert [comparison.likeness.shape for comparison in compare_notes(np.zeros(99, np.float32), RATE, [np.zeros(0)])]
+    (nothing,) = hear_notes(np.zeros(99, np.float32), RATE, [np.zeros(0)])
+    assert compare_notes(nothing, np.zeros((0, 72))).same.shape == (BACK, 0)
+
+
+def test_odds_of_pitches_are_those_of_what_is_likely():
+    """Of a note on the first or the second pitch and one on the second: as likely the same as higher."""
+    (spectra,) = hear_notes(np.zeros(2 * RATE, np.float32), RATE, [np.array([0.5, 1.0, 1.5])])
+    compared = compare_notes(spectra, np.array([[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]]))
+    assert compared.same[0].tolist() == pytest.approx([0, 0, np.log(1e-3)])
+    assert compared.higher[0].tolist() == pytest.approx([0, np.log(0.5 / 1e-3), np.log(1 / 1e-3)])
+    assert compared.higher[1].tolist() == pytest.approx([0, 0, np.log(1 / 1e-3)]) and not compared.same[2:].any()
+
+
+def test_a_note_has_what_it_is_struck_into_beside_it():
+    """The fifth note is heard behind its onset, and the fourth before it."""
+    pitches = [40, 52, 40, 52, 45]
+    (spectra,) = hear_notes(played(pitches), RATE, [onsets(pitches)])
+    note, before = spectra.in_octaves(440 * 2 ** (-45 / 12), 252, 36)[4]
+    assert note[(45 - 24) * 3] > 2 * before[(45 - 24) * 3] and before[(52 - 24) * 3] > 2 * note[(52 - 24) * 3]
 
 
 def test_what_sounds_on_is_what_librosa_finds():

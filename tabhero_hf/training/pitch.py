@@ -1,0 +1,173 @@
+"""What a pitch head learns from: the notes of made songs, whose pitches are known, heard alone and in a band."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from ..audio.loading import load_audio
+from ..audio.note_spectra import hear_notes
+from ..data.composition import compose_song
+from ..data.made_songs import render_score
+from ..data.synthesis import SAMPLE_RATE
+from ..modeling_tabhero import TabHeroPitchHead
+
+INSTRUMENTS = ("lead", "bass", "rhythm", "keys")
+ALONE = (0.6, 0.1, 0.2, 0.1)
+"""How often each of them is what is heard alone and in front of a record."""
+
+BAND_DECIBELS = -6.0, 4.0
+RECORD_DECIBELS = -6.0, 6.0
+"""How loud the rest of the band is, against how it was mixed, and a record against the instrument before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PitchedNotes:
+    """Notes with what is heard of them.
+
+    Args:
+        spectra: as :class:`~tabhero_hf.modeling_tabhero.TabHeroPitchHead` takes them, half precision of
+            ``(notes, 2, bins)``.
+        pitches: of each note, as MIDI has them; of a chord its root's.
+        instruments: of each note, 0 lead, 1 bass, 2 rhythm, 3 keys.
+        sounds: of each note, 0 alone, 1 in its band, 2 in front of a record.
+    """
+
+    spectra: np.ndarray
+    pitches: np.ndarray
+    instruments: np.ndarray
+    sounds: np.ndarray
+
+    def where(self, chosen: np.ndarray) -> PitchedNotes:
+        """Those that are chosen, bool of ``(notes,)``."""
+        return PitchedNotes(*(getattr(self, name)[chosen] for name in self.__slots__))
+
+    @classmethod
+    def joined(cls, parts: Sequence[PitchedNotes]) -> PitchedNotes:
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
+
+
+def pitched_notes(
+    seed: int, seconds: float | None = None, soundfont: str | None = None, records: Sequence[Path] = ()
+) -> PitchedNotes:
+    """The notes of the made song of a seed: of all instruments in the band, and of one alone and, if there are
+    records, in front of one.
+
+    Args:
+        seconds, soundfont: as of :func:`~tabhero_hf.data.made_songs.render_song`.
+        records: audio files of other music.
+
+    Raises:
+        AudioError: a record cannot be read.
+    """
+    rng = np.random.default_rng([6, seed])
+    score = compose_song(seed, seconds)
+    song = render_score(score, soundfont)
+    onsets, pitches = {}, {}
+    for name in INSTRUMENTS:
+        if name in song.stems:
+            notes = [note for placed in score.parts[name] for note in placed.notes]
+            onsets[name] = score.tempo_map.seconds([note.time for note in notes])
+            pitches[name] = np.array([note.root for note in notes])
+    band = sum(song.stems.values())
+    odds = np.array([ALONE[INSTRUMENTS.index(name)] for name in onsets])
+    name = list(onsets)[rng.choice(len(onsets), p=odds / odds.sum())]
+    alone = song.stems[name]
+    scenes = [(1, alone + _gain(rng, BAND_DECIBELS) * (band - alone), list(onsets)), (0, alone, [name])]
+    if records:
+        record = np.resize(load_audio(records[rng.integers(len(records))], SAMPLE_RATE), len(alone))
+        level = np.sqrt((alone**2).mean() / max((record**2).mean(), 1e-12))
+        scenes.append((2, alone + level * _gain(rng, RECORD_DECIBELS) * record, [name]))
+    parts = []
+    for sound, waveform, names in scenes:
+        heard = hear_notes(waveform.astype(np.float32), SAMPLE_RATE, [onsets[name] for name in names])
+        for name, spectra in zip(names, heard, strict=True):
+            count = len(onsets[name])
+            parts.append(
+                PitchedNotes(
+                    spectra.in_octaves(*TabHeroPitchHead.BINS).astype(np.float16),
+                    pitches[name],
+                    np.full(count, INSTRUMENTS.index(name)),
+                    np.full(count, sound),
+                )
+            )
+    return PitchedNotes.joined(parts)
+
+
+def _gain(rng: np.random.Generator, decibels: tuple[float, float]) -> np.float32:
+    return np.float32(10 ** (rng.uniform(*decibels) / 20))
+
+
+def hear_songs(
+    folder: Path,
+    seeds: Sequence[int],
+    seconds: float | None = None,
+    soundfont: str | None = None,
+    records: Sequence[Path] = (),
+) -> list[PitchedNotes]:
+    """The notes of the made songs of seeds, see :func:`pitched_notes`, kept in a folder: those that are there are not
+    made again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        missing = [seed for seed in seeds if not _file(folder, seed).exists()]
+        keep = partial(_keep, folder, seconds, soundfont, records)
+        tasks = [pool.submit(keep, seed) for seed in missing]
+        try:
+            for task in tqdm(as_completed(tasks), total=len(tasks), desc="hearing songs", unit="song"):
+                task.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    songs = []
+    for seed in seeds:
+        with np.load(_file(folder, seed), allow_pickle=False) as kept:
+            songs.append(PitchedNotes(**kept))
+    return songs
+
+
+def _file(folder: Path, seed: int) -> Path:
+    return folder / f"{seed:09d}.npz"
+
+
+def _keep(folder: Path, seconds: float | None, soundfont: str | None, records: Sequence[Path], seed: int):
+    torch.set_num_threads(1)
+    notes = pitched_notes(seed, seconds, soundfont, records)
+    unfinished = _file(folder, seed).with_suffix(".part")
+    with open(unfinished, "wb") as file:
+        np.savez(file, **{name: getattr(notes, name) for name in PitchedNotes.__slots__})
+    unfinished.replace(_file(folder, seed))
+
+
+def train_pitch_head(
+    head: TabHeroPitchHead, notes: PitchedNotes, steps: int, batch_size: int = 256, learning_rate: float = 3e-3
+) -> list[float]:
+    """Trains a head with AdamW and one cycle of the learning rate; returns the loss of each step. Notes that are lower
+    or higher than it can name are left out."""
+    notes = notes.where((notes.pitches >= head.LOWEST_PITCH) & (notes.pitches < head.LOWEST_PITCH + head.NUM_PITCHES))
+    spectra, instruments = torch.from_numpy(notes.spectra), torch.from_numpy(notes.instruments)
+    targets = torch.from_numpy(notes.pitches) - head.LOWEST_PITCH
+    optimizer = torch.optim.AdamW(head.parameters(), lr=learning_rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
+    losses = []
+    head.train()
+    for _ in tqdm(range(steps), desc="training", unit="step"):
+        drawn = torch.randint(len(targets), (batch_size,))
+        louder = torch.empty(batch_size, 1, 1).uniform_(0.7, 1.3)
+        loss = F.cross_entropy(head(louder * spectra[drawn].float(), instruments[drawn]), targets[drawn])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+    head.eval()
+    return losses
