@@ -78,13 +78,9 @@ CHORD_OF_ONE_HEIGHT = 0.3
 
 ROUNDS = 3
 
-MOVED = 0.5
-"""Of the notes that stay beyond those that are likely to, this part moves: the odds are of no song in particular, and
-to move where a human stays is heard at once."""
-
 RESTLESS, HALVINGS = 1.0, 5
-"""What is taken from the log-odds of staying for that, at most: a note that stays three times in four is left alone.
-How often that range is halved to find how much it takes."""
+"""What is taken from the log-odds of staying, at most, so that notes move as often as is likely: one that stays three
+times in four is left alone. How often that range is halved to find how much it takes."""
 
 
 def find_frets(
@@ -101,7 +97,7 @@ def find_frets(
     one that sounds higher is on higher ones. The likeliest frets of all notes given those before them are found by
     dynamic programming ([Viterbi, 1967](https://doi.org/10.1109/TIT.1967.1054010)), in rounds in which notes are drawn
     to those further back, too. As the likeliest is to stay wherever that is more likely than not, the likeliest frets
-    move less than frets do: the odds of staying are lowered for all notes until half of those that stay too much move.
+    move less than frets do: the odds of staying are lowered for all notes until no more stay than are likely to.
 
     Args:
         likely: of each note's frets, ``(notes, choices)``.
@@ -144,7 +140,7 @@ def find_frets(
         return int(((np.diff(found) == 0) & near).sum())
 
     found = choose(same)
-    due = stay(found) - MOVED * (stay(found) - (expit(same) * near).sum())
+    due = (expit(same) * near).sum()
     least, most = 0.0, RESTLESS
     for _ in range(HALVINGS if stay(found) > due else 0):
         middle = (least + most) / 2
