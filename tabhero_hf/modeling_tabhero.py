@@ -540,16 +540,20 @@ class TabHeroPitchHead(nn.Module):
         super().__init__()
         self.shifts = [round(self.BINS[2] * math.log2(harmonic)) for harmonic in self.HARMONICS]
         self.lowest, self.highest = -min(self.shifts), max(self.shifts)
-        self.harmonics = nn.Conv1d(3 * len(self.shifts), self.WIDTH, kernel_size=5, padding=2)
+        self.harmonics = self._convolution(3 * len(self.shifts), 5)
         self.instrument_embedding = nn.Embedding(config.num_instruments, self.WIDTH)
         self.layers = nn.ModuleList(
             [
-                nn.Conv1d(self.WIDTH, self.WIDTH, self.OCTAVE, padding=self.OCTAVE // 2),
-                nn.Conv1d(self.WIDTH, self.WIDTH, self.TWO_OCTAVES, padding=self.TWO_OCTAVES // 2, groups=self.WIDTH),
-                nn.Conv1d(self.WIDTH, self.WIDTH, kernel_size=13, padding=6),
+                self._convolution(self.WIDTH, self.OCTAVE),
+                self._convolution(self.WIDTH, self.TWO_OCTAVES, groups=self.WIDTH),
+                self._convolution(self.WIDTH, 13),
             ]
         )
-        self.out = nn.Conv1d(self.WIDTH, 1, kernel_size=1)
+        self.out = nn.Conv2d(self.WIDTH, 1, kernel_size=1)
+
+    def _convolution(self, channels: int, bins: int, groups: int = 1) -> nn.Conv2d:
+        # Of images one pixel high: unlike those of one dimension they run with channels last, several times as fast.
+        return nn.Conv2d(channels, self.WIDTH, (1, bins), padding=(0, bins // 2), groups=groups)
 
     def forward(self, spectra: torch.Tensor, instrument_ids: torch.LongTensor) -> torch.Tensor:
         """
@@ -560,14 +564,13 @@ class TabHeroPitchHead(nn.Module):
         heard = torch.stack([note, before, (note - before).clamp(min=0)], dim=1)
         heard = heard - heard.mean(dim=(1, 2), keepdim=True)
         bins = heard.shape[2]
-        beside = [
-            F.pad(heard, (max(-shift, 0), max(shift, 0)))[..., max(shift, 0) :][..., :bins] for shift in self.shifts
-        ]
-        states = self.harmonics(torch.cat(beside, dim=1)) + self.instrument_embedding(instrument_ids)[..., None]
-        states = F.gelu(states)
+        heard = F.pad(heard, (self.lowest, self.highest))
+        beside = [heard[..., self.lowest + shift :][..., :bins] for shift in self.shifts]
+        image = torch.cat(beside, dim=1)[:, :, None].contiguous(memory_format=torch.channels_last)
+        states = F.gelu(self.harmonics(image) + self.instrument_embedding(instrument_ids)[..., None, None])
         for layer in self.layers:
             states = states + F.gelu(layer(states))
-        return self.out(states)[:, 0, :: self.BINS[2] // 12][:, : self.NUM_PITCHES]
+        return self.out(states)[:, 0, 0, :: self.BINS[2] // 12][:, : self.NUM_PITCHES]
 
 
 @auto_docstring
@@ -1253,7 +1256,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
                 frets.append(fret_logits.float().softmax(dim=-1).half())  # of a long song there are many
         return torch.cat(onsets, dim=1) if onsets else None, torch.cat(frets, dim=1) if frets else None
 
-    def tell_pitches(self, spectra: torch.Tensor, instrument: int, batch_size: int = 512) -> torch.Tensor:
+    def tell_pitches(self, spectra: torch.Tensor, instrument: int, batch_size: int = 64) -> torch.Tensor:
         r"""
         How likely notes have each pitch, by their spectra.
 
@@ -1262,7 +1265,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
                 As [`TabHeroPitchHead`] takes them.
             instrument (`int`):
                 What plays them: 0 lead, 1 bass, 2 rhythm, 3 keys.
-            batch_size (`int`, defaults to 512):
+            batch_size (`int`, defaults to 64):
                 Notes named at once.
 
         Returns:

@@ -19,6 +19,7 @@ from ..audio.loading import load_audio
 from ..audio.note_spectra import hear_notes
 from ..data.composition import compose_song
 from ..data.made_songs import render_score
+from ..data.soundfont import check_soundfont
 from ..data.synthesis import SAMPLE_RATE
 from ..modeling_tabhero import TabHeroPitchHead
 
@@ -116,7 +117,14 @@ def hear_songs(
     records: Sequence[Path] = (),
 ) -> list[PitchedNotes]:
     """The notes of the made songs of seeds, see :func:`pitched_notes`, kept in a folder: those that are there are not
-    made again."""
+    made again.
+
+    Raises:
+        ValueError: a soundfont that cannot be played from.
+        AudioError: a record cannot be read.
+    """
+    if soundfont is not None:
+        check_soundfont(soundfont)
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         missing = [seed for seed in seeds if not _file(folder, seed).exists()]
