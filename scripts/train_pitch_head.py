@@ -31,12 +31,12 @@ class Arguments:
     model: str = field(metadata={"help": "Folder or Hub name of the model."})
     output_dir: str = field(metadata={"help": "Folder to write it to with its head."})
     notes_dir: str = field(default="runs/pitch", metadata={"help": "Folder for what is heard of the songs."})
-    songs: int = field(default=130, metadata={"help": "How many made songs."})
+    songs: int = field(default=100, metadata={"help": "How many made songs."})
     first_seed: int = field(default=30_000, metadata={"help": "Seed of the first one."})
     seconds: float | None = field(default=None, metadata={"help": "As of scripts/make_training_songs.py."})
     soundfont: str | None = field(default=None, metadata={"help": "As of scripts/make_training_songs.py."})
     records: str | None = field(default=None, metadata={"help": "Folder of music that instruments are heard before."})
-    steps: int = field(default=2000, metadata={"help": "Batches of 256 notes."})
+    steps: int = field(default=1500, metadata={"help": "Batches of 256 notes."})
 
 
 def right(head: TabHeroPitchHead, notes: PitchedNotes) -> tuple[float, float]:
