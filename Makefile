@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow train-smoke checkpoint fuzz style clean
+.PHONY: setup demo test test-slow train-smoke checkpoint pitch-head fuzz style clean
 
 setup: $(READY)
 
@@ -64,6 +64,10 @@ checkpoint: setup
 		--resume_from_checkpoint $$(ls -d $(SHIPPED)/model/checkpoint-* >/dev/null 2>&1 && echo true || echo false)
 	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/model $(SHIPPED)/model/checkpoint-1300 \
 		$(SHIPPED)/model/checkpoint-1400 --earlier tabhero_hf/checkpoints/tiny
+
+# Its pitch head, learned anew from made songs and the same records, in some twenty minutes.
+pitch-head: setup
+	for records in $(RECORDS); do $(BIN)/python -m zipfile -e $$records $(SHIPPED)/recordings || exit 1; done
 	$(BIN)/python scripts/train_pitch_head.py --model tabhero_hf/checkpoints/tiny --output_dir $(SHIPPED)/pitched \
 		--notes_dir $(SHIPPED)/pitches --soundfont $(SOUNDFONT) --records $(SHIPPED)/recordings
 	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/pitched

@@ -81,8 +81,7 @@ def charts_of(path: str, model: TabHeroForConditionalGeneration):
             beats = song.chart.tempo_map.ticks(onsets - song.chart.offset) / song.chart.tempo_map.resolution
             (spectra,) = hear_notes(waveform, DEFAULT_SAMPLING_RATE, [onsets])
             in_octaves = torch.from_numpy(spectra.in_octaves(*model.pitch_head.BINS))
-            with torch.no_grad():
-                pitches = model.tell_pitches(in_octaves, Instrument.LEAD).numpy()
+            pitches = model.tell_pitches(in_octaves, Instrument.LEAD).numpy()
             yield audio, difficulty, onsets, beats, heights, spectra, pitches
 
 

@@ -19,10 +19,11 @@ from transformers import AutoProcessor, HfArgumentParser
 
 from tabhero_hf import TabHeroForConditionalGeneration
 from tabhero_hf.charts.song_folder import AUDIO_SUFFIXES
+from tabhero_hf.data.synthesis import SAMPLE_RATE
 from tabhero_hf.modeling_tabhero import TabHeroPitchHead
 from tabhero_hf.training.pitch import INSTRUMENTS, PitchedNotes, hear_songs, train_pitch_head
 
-SOUNDS = ("alone", "in the band", "before a record")
+SOUNDS = ("alone", "in the band", "in front of a record")
 EVERY = 10
 
 
@@ -35,7 +36,7 @@ class Arguments:
     first_seed: int = field(default=30_000, metadata={"help": "Seed of the first one."})
     seconds: float | None = field(default=None, metadata={"help": "As of scripts/make_training_songs.py."})
     soundfont: str | None = field(default=None, metadata={"help": "As of scripts/make_training_songs.py."})
-    records: str | None = field(default=None, metadata={"help": "Folder of music that instruments are heard before."})
+    records: str | None = field(default=None, metadata={"help": "Folder of music to hear instruments in front of."})
     steps: int = field(default=1500, metadata={"help": "Batches of 256 notes."})
 
 
@@ -60,6 +61,8 @@ def main():
     try:
         model = TabHeroForConditionalGeneration.from_pretrained(args.model)
         processor = AutoProcessor.from_pretrained(args.model)
+        if model.config.num_instruments < len(INSTRUMENTS) or model.config.sampling_rate != SAMPLE_RATE:
+            raise ValueError(f"{args.model} does not know {', '.join(INSTRUMENTS)}, or hears no {SAMPLE_RATE} Hz")
         seeds = range(args.first_seed, args.first_seed + args.songs)
         songs = hear_songs(Path(args.notes_dir), seeds, args.seconds, args.soundfont, records)
     except (ValueError, OSError) as error:

@@ -523,8 +523,8 @@ class TabHeroPitchHead(nn.Module):
     Names the pitches of notes by their spectra in bins of a third of a semitone.
 
     Convolutions along frequency, of which the first one sees each bin beside those of its harmonics ([Bittner et al.,
-    2017](https://doi.org/10.5281/zenodo.1417937)): what is heard of one pitch is heard of all others, and so is what
-    of a spectrum was there before the note.
+    2017](https://doi.org/10.5281/zenodo.1417937)): what is learned of one pitch is known of all. The spectrum before a
+    note stands beside its own, to tell what is struck from what rings on.
     """
 
     BINS = 440 * 2 ** (-45 / 12), 252, 36
@@ -534,19 +534,21 @@ class TabHeroPitchHead(nn.Module):
     """As MIDI has them: C1 to B6."""
 
     HARMONICS = 0.5, 1, 2, 3, 4, 5, 6, 8
-    WIDTH, OCTAVE, TWO_OCTAVES = 24, 25, 73  # bins on both sides together
+    WIDTH = 24
+    SEEN_BINS = 5, 25, 73, 13
+    """Of each convolution, on both sides together; the third one, which sees an octave on each, is depthwise."""
 
     def __init__(self, config: TabHeroConfig):
         super().__init__()
         self.shifts = [round(self.BINS[2] * math.log2(harmonic)) for harmonic in self.HARMONICS]
         self.lowest, self.highest = -min(self.shifts), max(self.shifts)
-        self.harmonics = self._convolution(3 * len(self.shifts), 5)
+        self.harmonics = self._convolution(3 * len(self.shifts), self.SEEN_BINS[0])
         self.instrument_embedding = nn.Embedding(config.num_instruments, self.WIDTH)
         self.layers = nn.ModuleList(
             [
-                self._convolution(self.WIDTH, self.OCTAVE),
-                self._convolution(self.WIDTH, self.TWO_OCTAVES, groups=self.WIDTH),
-                self._convolution(self.WIDTH, 13),
+                self._convolution(self.WIDTH, self.SEEN_BINS[1]),
+                self._convolution(self.WIDTH, self.SEEN_BINS[2], groups=self.WIDTH),
+                self._convolution(self.WIDTH, self.SEEN_BINS[3]),
             ]
         )
         self.out = nn.Conv2d(self.WIDTH, 1, kernel_size=1)
@@ -557,8 +559,8 @@ class TabHeroPitchHead(nn.Module):
 
     def forward(self, spectra: torch.Tensor, instrument_ids: torch.LongTensor) -> torch.Tensor:
         """
-        Log spectra of notes and of what sounds before each, `(notes, 2, bins)`, and what plays them, `(notes,)` ->
-        logits `(notes, NUM_PITCHES)`.
+        Spectra of notes and of what sounds before each, `(notes, 2, bins)`, as the logarithm of 1 and 4 times their
+        share of the song's mean magnitude, and what plays them, `(notes,)` -> logits `(notes, NUM_PITCHES)`.
         """
         note, before = spectra.unbind(dim=1)
         heard = torch.stack([note, before, (note - before).clamp(min=0)], dim=1)
@@ -1256,23 +1258,31 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
                 frets.append(fret_logits.float().softmax(dim=-1).half())  # of a long song there are many
         return torch.cat(onsets, dim=1) if onsets else None, torch.cat(frets, dim=1) if frets else None
 
+    @torch.no_grad()
     def tell_pitches(self, spectra: torch.Tensor, instrument: int, batch_size: int = 64) -> torch.Tensor:
         r"""
         How likely notes have each pitch, by their spectra.
 
         Args:
             spectra (`torch.Tensor` of shape `(notes, 2, bins)`):
-                As [`TabHeroPitchHead`] takes them.
+                Of the notes and of what sounds before each, in bins of a third of a semitone from C1 on, as
+                `tabhero_hf.audio.note_spectra` measures them.
             instrument (`int`):
                 What plays them: 0 lead, 1 bass, 2 rhythm, 3 keys.
             batch_size (`int`, defaults to 64):
                 Notes named at once.
 
         Returns:
-            Probabilities `(notes, pitches)`; the model needs `config.pitch_head`.
+            Probabilities `(notes, pitches)`, of the MIDI pitches from 24, C1, to 95.
+
+        Raises:
+            ValueError: the model has no pitch head.
         """
-        spectra, head = spectra.to(self.device, self.dtype), self.pitch_head
-        ids = torch.full((len(spectra),), instrument, device=self.device)
+        if self.pitch_head is None:
+            raise ValueError("the model has no pitch head: `scripts/train_pitch_head.py` gives it one")
+        head, weight = self.pitch_head, self.pitch_head.out.weight
+        spectra = spectra.to(weight.device, weight.dtype)
+        ids = torch.full((len(spectra),), instrument, device=weight.device)
         logits = [head(*part) for part in zip(spectra.split(batch_size), ids.split(batch_size), strict=True)]
         return torch.cat(logits).float().softmax(dim=-1)
 

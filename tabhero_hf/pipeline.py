@@ -253,7 +253,7 @@ class AudioToChartPipeline(Pipeline):
     ) -> list[np.ndarray]:
         """
         Which `FRET` token each note of each chart has, by what is heard of them, `(charts, windows, positions,
-        num_fret_tokens)`, how they sound beside each other, and their rhythm.
+        num_fret_tokens)`, how they sound beside each other, their pitches if the model names them, and their rhythm.
         """
         spectra = hear_notes(inputs["waveform"], self.feature_extractor.sampling_rate, seconds)
         positions = self.model._get_feat_extract_output_lengths(inputs["attention_mask"].sum(dim=1)).cpu()
@@ -270,9 +270,10 @@ class AudioToChartPipeline(Pipeline):
 
     def _name_pitches(self, spectra: NoteSpectra, instrument: int) -> np.ndarray | None:
         """How likely each note has each pitch, if the model has a head for that."""
-        if self.model.pitch_head is None or not len(spectra.notes):
+        head = getattr(self.model, "pitch_head", None)  # of a model's own code, which may be older than this
+        if head is None or not len(spectra.notes):
             return None
-        in_octaves = torch.from_numpy(spectra.in_octaves(*self.model.pitch_head.BINS))
+        in_octaves = torch.from_numpy(spectra.in_octaves(*head.BINS))
         return self.model.tell_pitches(in_octaves, instrument).cpu().numpy()
 
     def _best(self, written, difficulties: torch.LongTensor, num_candidates: int) -> torch.LongTensor:

@@ -44,8 +44,7 @@ def test_it_names_the_pitches_of_a_made_song(charter, audio, least):
     onsets = score.tempo_map.seconds([note.time for note in notes])
     (spectra,) = hear_notes(waveform, 22050, [onsets])
     head = charter.model.pitch_head
-    with torch.no_grad():
-        told = charter.model.tell_pitches(torch.from_numpy(spectra.in_octaves(*head.BINS)), Instrument.LEAD)
+    told = charter.model.tell_pitches(torch.from_numpy(spectra.in_octaves(*head.BINS)), Instrument.LEAD)
     named = told.argmax(dim=1).numpy() + head.LOWEST_PITCH
     assert (named == [note.root for note in notes]).mean() > least
 

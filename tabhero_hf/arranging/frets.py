@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 from scipy.special import expit
 
-from tabhero_hf.audio.likeness import Comparison
 from tabhero_hf.charts import OPEN_LANE, Difficulty
+
+if TYPE_CHECKING:
+    from tabhero_hf.audio.likeness import Comparison
 
 TRUST = 0.35
 """Of what a listener holds likely, in log-odds: what it hears of a note it hears of the next one, too."""
@@ -97,7 +99,7 @@ def find_frets(
     one that sounds higher is on higher ones. The likeliest frets of all notes given those before them are found by
     dynamic programming ([Viterbi, 1967](https://doi.org/10.1109/TIT.1967.1054010)), in rounds in which notes are drawn
     to those further back, too. As the likeliest is to stay wherever that is more likely than not, the likeliest frets
-    move less than frets do: the odds of staying are lowered for all notes until no more stay than are likely to.
+    move less than frets do: the odds of staying are lowered for all notes until about as many stay as are likely to.
 
     Args:
         likely: of each note's frets, ``(notes, choices)``.

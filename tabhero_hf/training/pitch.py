@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -120,12 +121,17 @@ def hear_songs(
     made again.
 
     Raises:
-        ValueError: a soundfont that cannot be played from.
+        ValueError: a soundfont that cannot be played from, or songs in the folder that were heard in another way.
         AudioError: a record cannot be read.
     """
     if soundfont is not None:
         check_soundfont(soundfont)
     folder.mkdir(parents=True, exist_ok=True)
+    settings = {"seconds": seconds, "soundfont": soundfont, "records": [path.name for path in records]}
+    kept = folder / "settings.json"
+    if kept.exists() and json.loads(kept.read_text()) != settings:
+        raise ValueError(f"the songs in {folder} have other lengths, sounds or records: name another folder")
+    kept.write_text(json.dumps(settings))
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         missing = [seed for seed in seeds if not _file(folder, seed).exists()]
         keep = partial(_keep, folder, seconds, soundfont, records)

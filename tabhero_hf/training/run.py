@@ -25,7 +25,7 @@ from .arguments import DataArguments, ModelArguments, TabHeroTrainingArguments
 from .callbacks import GenerationMetrics, StopSignal, TrainingCurve
 from .trainer import TabHeroTrainer
 
-SIZE_FIELDS = ("hidden_size", "num_hidden_layers", "encoder_layers", "onset_pointer", "fret_pointer")
+SIZE_FIELDS = ("hidden_size", "num_hidden_layers", "encoder_layers", "onset_pointer", "fret_pointer", "pitch_head")
 """Of a model's configuration: with others a checkpoint's weights do not fit."""
 
 MAX_NEW_TOKENS = 2048

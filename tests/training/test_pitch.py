@@ -63,12 +63,14 @@ def test_notes_are_heard_alone_in_the_band_and_before_a_record(tmp_path, demo_so
         for shift in (0, octave // 2)
     )
     assert (own > other).mean() > 0.9
-    # What is there is not made again, and what was stopped is.
+    # What is there is not made again, but not taken for songs that are heard in another way.
     kept = tmp_path / "000000007.npz"
     written = kept.stat().st_mtime_ns
     (again,) = hear_songs(tmp_path, [7], SECONDS, records=records)
     assert kept.stat().st_mtime_ns == written and (again.spectra == song.spectra).all()
-    assert [path.name for path in tmp_path.iterdir()] == [kept.name]
+    assert {path.name for path in tmp_path.iterdir()} == {kept.name, "settings.json"}
+    with pytest.raises(ValueError, match="other lengths, sounds or records"):
+        hear_songs(tmp_path, [7], SECONDS)
 
 
 def test_the_script_gives_a_model_a_head_and_leaves_the_rest_as_it_is(small_model, tmp_path):
@@ -76,7 +78,7 @@ def test_the_script_gives_a_model_a_head_and_leaves_the_rest_as_it_is(small_mode
     command = [sys.executable, SCRIPT, *folders, "--songs", "2", "--seconds", str(SECONDS), "--steps", "3"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "in the band:" in done.stdout and "of pitches" in done.stdout and "before a record" not in done.stdout
+    assert "in the band:" in done.stdout and "of pitches" in done.stdout and "in front of" not in done.stdout
     before, after = (load_file(folder / "model.safetensors") for folder in (small_model, tmp_path / "pitched"))
     assert before.keys() < after.keys() and all((after[name] == weight).all() for name, weight in before.items())
     assert {name.split(".")[0] for name in after.keys() - before.keys()} == {"pitch_head"}
