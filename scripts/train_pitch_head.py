@@ -18,7 +18,7 @@ import torch
 from transformers import AutoProcessor, HfArgumentParser
 
 from tabhero_hf import TabHeroForConditionalGeneration
-from tabhero_hf.charts.song_folder import AUDIO_SUFFIXES
+from tabhero_hf.data.recordings import audio_inside
 from tabhero_hf.data.synthesis import SAMPLE_RATE
 from tabhero_hf.modeling_tabhero import TabHeroPitchHead
 from tabhero_hf.training.pitch import INSTRUMENTS, PitchedNotes, hear_songs, train_pitch_head
@@ -51,11 +51,9 @@ def right(head: TabHeroPitchHead, notes: PitchedNotes) -> tuple[float, float]:
 def main():
     (args,) = HfArgumentParser(Arguments, description=__doc__.splitlines()[1]).parse_args_into_dataclasses()
     torch.manual_seed(args.first_seed)
-    records = []
-    if args.records:
-        records = sorted(path for path in Path(args.records).rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
-        if not records:
-            sys.exit(f"error: no audio in {args.records}")
+    records = audio_inside(Path(args.records)) if args.records else []
+    if args.records and not records:
+        sys.exit(f"error: no audio in {args.records}")
     if args.songs < 2:
         sys.exit("error: of one song nothing can be held out: --songs 2 or more")
     try:

@@ -62,17 +62,24 @@ def make_library(
     folder.mkdir(parents=True, exist_ok=True)
     targets = {seed: folder / f"{seed:09d}" for seed in range(first_seed, first_seed + count)}
     missing = {seed: target for seed, target in targets.items() if not target.exists()}
+    calls = []
+    for seed, target in missing.items():
+        write = partial(compose_song, seed, seconds)
+        if pieces:
+            title, data = pieces[seed % len(pieces)]
+            write = partial(midi_score, data, title, seed)
+        calls.append(partial(write_made_song, target, write, soundfont))
+    for_each_song(calls, "making songs", workers)
+
+
+def for_each_song(calls: Sequence[Callable[[], None]], description: str, workers: int | None = None) -> None:
+    """Runs calls, one a song, in processes of their own, as many as `workers` or processors, and shows how far it is.
+    What one of them raises ends them all, but for those that run."""
     # A forked worker would inherit the locks of threads.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        tasks = []
-        for seed, target in missing.items():
-            write = partial(compose_song, seed, seconds)
-            if pieces:
-                title, data = pieces[seed % len(pieces)]
-                write = partial(midi_score, data, title, seed)
-            tasks.append(pool.submit(write_made_song, target, write, soundfont))
+        tasks = [pool.submit(call) for call in calls]
         try:
-            for task in tqdm(as_completed(tasks), total=len(tasks), desc="making songs", unit="song"):
+            for task in tqdm(as_completed(tasks), total=len(tasks), desc=description, unit="song"):
                 task.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -31,7 +31,7 @@ class Recordings:
     """
 
     def __init__(self, folders: Sequence[str | os.PathLike[str]], extractor: TabHeroFeatureExtractor):
-        files = [file for path in map(Path, folders) for file in (_inside(path) if path.is_dir() else [path])]
+        files = [file for path in map(Path, folders) for file in (audio_inside(path) if path.is_dir() else [path])]
         files = [file for file in files if audio_duration(file) >= SHORTEST]
         if not files:
             raise ValueError(f"no recordings of {SHORTEST:g} s or more in {', '.join(map(str, folders))}")
@@ -54,5 +54,6 @@ class Recordings:
         return np.resize(log_mel[start : start + frames], (frames, log_mel.shape[1])).astype(np.float32)
 
 
-def _inside(folder: Path) -> list[Path]:
+def audio_inside(folder: Path) -> list[Path]:
+    """The audio files of a folder and of those inside it, by name."""
     return sorted(file for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +16,7 @@ from tqdm.auto import tqdm
 from ..audio.loading import load_audio
 from ..audio.note_spectra import hear_notes
 from ..data.composition import compose_song
+from ..data.made_library import for_each_song
 from ..data.made_songs import render_score
 from ..data.soundfont import check_soundfont
 from ..data.synthesis import SAMPLE_RATE
@@ -132,16 +130,8 @@ def hear_songs(
     if kept.exists() and json.loads(kept.read_text()) != settings:
         raise ValueError(f"the songs in {folder} have other lengths, sounds or records: name another folder")
     kept.write_text(json.dumps(settings))
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        missing = [seed for seed in seeds if not _file(folder, seed).exists()]
-        keep = partial(_keep, folder, seconds, soundfont, records)
-        tasks = [pool.submit(keep, seed) for seed in missing]
-        try:
-            for task in tqdm(as_completed(tasks), total=len(tasks), desc="hearing songs", unit="song"):
-                task.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    missing = [seed for seed in seeds if not _file(folder, seed).exists()]
+    for_each_song([partial(_keep, folder, seed, seconds, soundfont, records) for seed in missing], "hearing songs")
     songs = []
     for seed in seeds:
         with np.load(_file(folder, seed), allow_pickle=False) as kept:
@@ -153,7 +143,7 @@ def _file(folder: Path, seed: int) -> Path:
     return folder / f"{seed:09d}.npz"
 
 
-def _keep(folder: Path, seconds: float | None, soundfont: str | None, records: Sequence[Path], seed: int):
+def _keep(folder: Path, seed: int, seconds: float | None, soundfont: str | None, records: Sequence[Path]):
     torch.set_num_threads(1)
     notes = pitched_notes(seed, seconds, soundfont, records)
     unfinished = _file(folder, seed).with_suffix(".part")
