@@ -10,6 +10,7 @@ note takes two steps and not four.
 """
 
 import copy
+import math
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -33,8 +34,9 @@ class Projection:
     What linear layers make of the same input, side by side, and added to a residual if there is one.
 
     Float32 weights on a processor are copied into one matrix, as it is read fastest for some `rows` at a time: in
-    oneDNN's own layout, or for a single row transposed, if it does not narrow. To the last bits of rounding the
-    products are the same. Layers of other kinds are called as they are.
+    oneDNN's own layout, or for a single row in a part for each thread, as the product of a row is computed by one
+    alone, and transposed if it widens. To the last bits of rounding the products are the same. Layers of other kinds
+    are called as they are.
     """
 
     def __init__(self, layers: Sequence[nn.Module], rows: int):
@@ -50,21 +52,22 @@ class Projection:
         if self.packed:
             self.bias = layers[0].bias
             weight = torch.cat([layer.weight.detach() for layer in layers])
-            self.transposed = rows == 1 and len(weight) >= weight.shape[1]
-            self.weight = (
-                weight.T.contiguous()
-                if self.transposed
-                else torch.ops.mkldnn._reorder_linear_weight(weight, min(rows, ROWS_OF_A_LAYOUT))
-            )
+            self.parts = math.gcd(torch.get_num_threads(), len(weight)) if rows == 1 else 0
+            if self.parts:
+                parts = weight.unflatten(0, (self.parts, -1)).transpose(1, 2)  # (parts, in, out / parts)
+                self.weight = parts.contiguous() if len(weight) > weight.shape[1] else parts
+            else:
+                self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, min(rows, ROWS_OF_A_LAYOUT))
 
     def __call__(self, hidden_states: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
-        if self.packed and not self.transposed:
+        if self.packed and not self.parts:
             product = torch.ops.mkldnn._linear_pointwise
             if residual is None:
                 return product(hidden_states, self.weight, self.bias, "none", [], "")
             return product.binary(hidden_states, residual, self.weight, self.bias, "add")
         if self.packed:
-            projected = hidden_states @ self.weight
+            inputs = hidden_states.flatten(0, -2).expand(self.parts, -1, -1)
+            projected = torch.bmm(inputs, self.weight).transpose(0, 1).reshape(*hidden_states.shape[:-1], -1)
             projected = projected if self.bias is None else projected + self.bias
         else:
             projected = [layer(hidden_states) for layer in self.layers]
@@ -72,12 +75,34 @@ class Projection:
         return projected if residual is None else residual + projected
 
 
+class Norm:
+    """
+    A root mean square norm of float32 on a processor, in the four operations that compute it soonest: `hypot` takes
+    the root of two squares. To the last bits of rounding it is the same; one of another kind is called as it is.
+    """
+
+    def __init__(self, norm: nn.RMSNorm):
+        self.norm = norm
+        self.by_length = norm.weight.device.type == "cpu" and norm.weight.dtype == torch.float32
+        if self.by_length:
+            size = norm.weight.numel()
+            self.weight = norm.weight.detach() * math.sqrt(size)
+            self.least = torch.tensor(math.sqrt(size * norm.eps))
+
+    def __call__(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        if not self.by_length:
+            return self.norm(hidden_states)
+        length = torch.linalg.vector_norm(hidden_states, dim=-1, keepdim=True)
+        return hidden_states / torch.hypot(length, self.least) * self.weight
+
+
 class StepLayer:
     """A decoder layer as steps compute it: products of one input are one product."""
 
     def __init__(self, layer: nn.Module, rows: int):
         attention, across, mlp = layer.self_attn, layer.encoder_attn, layer.mlp
-        self.norms = layer.input_layernorm, layer.post_attention_layernorm, layer.final_layernorm
+        norms = layer.input_layernorm, layer.post_attention_layernorm, layer.final_layernorm
+        self.norms = [Norm(norm) for norm in norms]
         self.query_key_value = Projection([attention.q_proj, attention.k_proj, attention.v_proj], rows)
         self.output = Projection([attention.o_proj], rows)
         self.across, self.cross_query = across, Projection([across.q_proj], rows)
@@ -104,6 +129,7 @@ class StepDecoder:
     def __init__(self, model, rows: int):
         self.model, self.decoder = model, model.model.decoder
         self.layers = [StepLayer(layer, rows) for layer in self.decoder.layers]
+        self.norm = Norm(self.decoder.norm)
         self.head = copy.copy(model)  # for its `token_logits`
         self.head._modules = {name: child for name, child in model._modules.items() if name != "lm_head"}
         self.head.lm_head = Projection([model.lm_head], rows)
@@ -324,7 +350,7 @@ class WindowBatch:
         self.length = end
         tables = (rows["log_onset"], rows["log_survival"]) if "log_onset" in rows else None
         return steps.head.token_logits(
-            decoder.norm(hidden_states[:, -1:]), times[:, -1:], tables, rows.get("fret_logits"), rows.get("mask")
+            steps.norm(hidden_states[:, -1:]), times[:, -1:], tables, rows.get("fret_logits"), rows.get("mask")
         )[:, 0]
 
     def _to_windows(self, states: torch.Tensor) -> torch.Tensor:
