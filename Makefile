@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow train-smoke checkpoint pitch-head fuzz style clean
+.PHONY: setup demo test test-slow train-smoke checkpoint pitch-head fingering-head fuzz style clean
 
 setup: $(READY)
 
@@ -71,6 +71,14 @@ pitch-head: setup
 	$(BIN)/python scripts/train_pitch_head.py --model tabhero_hf/checkpoints/tiny --output_dir $(SHIPPED)/pitched \
 		--notes_dir $(SHIPPED)/pitches --soundfont $(SOUNDFONT) --records $(SHIPPED)/recordings
 	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/pitched
+
+# The head that puts notes on frets by their pitches, learned anew from made songs in some half an hour.
+fingering-head: setup
+	for records in $(RECORDS); do $(BIN)/python -m zipfile -e $$records $(SHIPPED)/recordings || exit 1; done
+	$(BIN)/python scripts/train_fingering_head.py --model tabhero_hf/checkpoints/tiny \
+		--output_dir $(SHIPPED)/fingered --notes_dir $(SHIPPED)/fingering --soundfont $(SOUNDFONT) \
+		--records $(SHIPPED)/recordings
+	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/fingered
 
 # 200,000 broken files, some ten minutes.
 fuzz: setup

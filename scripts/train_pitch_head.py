@@ -21,7 +21,8 @@ from tabhero_hf import TabHeroForConditionalGeneration
 from tabhero_hf.data.recordings import audio_inside
 from tabhero_hf.data.synthesis import SAMPLE_RATE
 from tabhero_hf.modeling_tabhero import TabHeroPitchHead
-from tabhero_hf.training.pitch import INSTRUMENTS, PitchedNotes, hear_songs, train_pitch_head
+from tabhero_hf.training.made_notes import INSTRUMENTS
+from tabhero_hf.training.pitch import PitchedNotes, hear_songs, train_pitch_head
 
 SOUNDS = ("alone", "in the band", "in front of a record")
 EVERY = 10

@@ -69,6 +69,10 @@ class TabHeroConfig(PreTrainedConfig):
         pitch_head (`bool`, defaults to `False`):
             Whether the model names the pitches of notes, see [`~TabHeroForConditionalGeneration.tell_pitches`]. The
             head is trained by itself, by `scripts/train_pitch_head.py`.
+        fingering_head (`bool`, defaults to `False`):
+            Whether the model says on which frets the notes of a chart are by the pitches of all of them, see
+            [`~TabHeroForConditionalGeneration.finger_notes`]. The head is trained by itself, by
+            `scripts/train_fingering_head.py`. Needs `pitch_head` and `fret_pointer`.
         listening_loss_weight (`float`, defaults to 0.0):
             Weight of the encoder's own losses, of onsets and of frets, beside the token loss; the training recipes
             set it to 1.
@@ -123,6 +127,7 @@ class TabHeroConfig(PreTrainedConfig):
     onset_pointer: bool = True
     fret_pointer: bool = True
     pitch_head: bool = False
+    fingering_head: bool = False
     listening_loss_weight: float | int = 0.0
     lane_loss_weight: float | int = 0.0
     first_time_token_id: int = 3
@@ -184,6 +189,10 @@ class TabHeroConfig(PreTrainedConfig):
                 f"({self.head_dim}) when the encoder has attention layers",
             )
         self._require(self.onset_head or not self.onset_pointer, "`onset_pointer` needs `onset_head`")
+        self._require(
+            not self.fingering_head or (self.pitch_head and self.fret_pointer),
+            "`fingering_head` needs `pitch_head` and `fret_pointer`",
+        )
         self._require(self.time_step > 0, f"`time_step` must be positive, got {self.time_step}")
 
     @staticmethod

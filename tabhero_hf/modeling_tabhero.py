@@ -33,6 +33,9 @@ from .generation_tabhero import TabHeroGenerationMixin, check_told_notes, has_no
 from .tokenization_tabhero import LANE_SETS, NUM_LANES
 
 STRUCK_LANES = [[int(lane in lanes) for lane in range(NUM_LANES)] for lanes in LANE_SETS]  # of each `FRET` token
+CHORD_SHAPES = [  # of each `FRET` token: 0 one fret, 1 to 4 two so far apart, 5 three and more, 6 what no guitar has
+    6 if max(lanes) > 4 else 5 if len(lanes) > 2 else lanes[-1] - lanes[0] for lanes in LANE_SETS
+]
 NO_ONSET = -1e4  # the onset logit of a bin without audio: its sigmoid is 0, and it fits float16
 MIN_LOG_ONSET = -10.0  # floor of an onset's log-probability, so that one silent bin cannot outweigh everything else
 
@@ -575,6 +578,148 @@ class TabHeroPitchHead(nn.Module):
         return self.out(states)[:, 0, 0, :: self.BINS[2] // 12][:, : self.NUM_PITCHES]
 
 
+class TabHeroFingeringLayer(nn.Module):
+    """Notes attend to each other, however they stand in time; then each for itself."""
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads = heads
+        self.attention_norm, self.mlp_norm = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.query_key_value, self.output = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """
+        `states` `(batch, notes, width)`, `cos` and `sin` `(batch, 1, notes, head_dim)`, `mask` `(batch, 1, 1, notes)`
+        -> `(batch, notes, width)`.
+        """
+        projected = self.query_key_value(self.attention_norm(states)).unflatten(-1, (3, self.heads, -1))
+        query, key, value = projected.permute(2, 0, 3, 1, 4)
+        query, key = (each * cos + rotate_half(each) * sin for each in (query, key))
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        states = states + self.dropout(self.output(attended.transpose(1, 2).flatten(2)))
+        return states + self.dropout(self.down(F.gelu(self.up(self.mlp_norm(states)))))
+
+
+class TabHeroFingeringHead(nn.Module):
+    """
+    Says on which frets each note of a chart is, told how likely all of them have which pitches.
+
+    A charter puts a melody on five lanes by its contour, and riffs that come back on the same ones. So a note is
+    described by intervals: how often what is played in the beats around it is so many semitones higher or lower, and
+    the same for its neighbours. What is learned in one key is known in all. Notes attend to each other with rotary
+    embeddings ([Su et al., 2021](https://huggingface.co/papers/2104.09864)) of their times in beats.
+    """
+
+    WIDTH, LAYERS, HEADS = 96, 3, 4
+    DROPOUT = 0.1
+
+    SEMITONES = 24
+    """The largest interval that is told, up and down."""
+
+    AROUND = 2, 4, 8, 16
+    """Beats on both sides of a note in which intervals are counted."""
+
+    MOST_COUNTED = 8
+    """More notes of an interval than this are as many."""
+
+    NEIGHBOURS = -3, -2, -1, 1, 2, 3
+
+    PERIODS = 0.6, 200.0
+    """Of the rotary embeddings, the shortest and the longest, in beats."""
+
+    BARS = 1, 2, 4
+    """Beats of the cycles in which a note's place is told."""
+
+    GAPS = 0.03, 5.0
+    """The shortest and longest time between two notes that is told, in seconds."""
+
+    DOUBT = 0.01
+    """Added to how likely each chord shape is."""
+
+    def __init__(self, config: TabHeroConfig):
+        super().__init__()
+        kinds = 2 * len(self.AROUND) + len(self.NEIGHBOURS)
+        self.intervals = nn.Linear(kinds * (2 * self.SEMITONES + 1), self.WIDTH)
+        self.shapes = nn.Linear(max(CHORD_SHAPES) + 1, self.WIDTH)
+        self.places = nn.Linear(2 + 2 * len(self.BARS), self.WIDTH)
+        self.difficulty_embedding = nn.Embedding(config.num_difficulties, self.WIDTH)
+        self.instrument_embedding = nn.Embedding(config.num_instruments, self.WIDTH)
+        self.dropout = nn.Dropout(self.DROPOUT)
+        self.layers = nn.ModuleList(
+            [TabHeroFingeringLayer(self.WIDTH, self.HEADS, self.DROPOUT) for _ in range(self.LAYERS)]
+        )
+        self.norm = nn.RMSNorm(self.WIDTH)
+        self.out = nn.Linear(self.WIDTH, config.num_fret_tokens)
+
+    def forward(
+        self,
+        pitches: torch.FloatTensor,
+        frets: torch.FloatTensor,
+        seconds: torch.FloatTensor,
+        beats: torch.FloatTensor,
+        difficulty_ids: torch.LongTensor,
+        instrument_ids: torch.LongTensor,
+        attention_mask: torch.BoolTensor | None = None,
+    ) -> torch.Tensor:
+        """
+        Of the notes of charts, ascending in time: how likely they have which pitch `(batch, notes, pitches)` and, as
+        heard by the fret head, which frets `(batch, notes, num_fret_tokens)`, when they are in seconds and in beats
+        `(batch, notes)`; difficulties and instruments `(batch,)`; `attention_mask` `(batch, notes)` with 0 for
+        padding -> logits of the `FRET` tokens `(batch, notes, num_fret_tokens)`.
+        """
+        dtype = self.out.weight.dtype
+        shape_of_frets = torch.tensor(CHORD_SHAPES[: frets.shape[-1]], device=frets.device)
+        shapes = frets @ F.one_hot(shape_of_frets, self.shapes.in_features).to(frets.dtype)
+        states = (
+            self.intervals(self._intervals(pitches, beats, attention_mask).to(dtype))
+            + self.shapes((shapes + self.DOUBT).log().to(dtype))
+            + self.places(self._places(seconds, beats, attention_mask).to(dtype))
+            + (self.difficulty_embedding(difficulty_ids) + self.instrument_embedding(instrument_ids))[:, None]
+        )
+        states = self.dropout(states)
+        shortest, longest = map(math.log10, self.PERIODS)
+        periods = torch.logspace(shortest, longest, self.WIDTH // self.HEADS // 2, device=beats.device)
+        angles = (2 * math.pi * beats[:, None, :, None] / periods).repeat(1, 1, 1, 2)
+        cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+        mask = None if attention_mask is None else attention_mask.bool()[:, None, None]
+        for layer in self.layers:
+            states = layer(states, cos, sin, mask)
+        return self.out(self.norm(states))
+
+    def _intervals(self, pitches: torch.Tensor, beats: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """How many notes around each, and how likely each neighbour, are so many semitones away."""
+        if mask is not None:
+            pitches = pitches * mask[..., None]
+        distance = (beats[:, :, None] - beats[:, None]).abs()
+        others = []
+        for reach in self.AROUND:
+            counts = (distance <= reach).to(pitches.dtype) @ pitches
+            others += [counts.clamp(max=self.MOST_COUNTED), counts.clamp(max=1)]
+        for step in self.NEIGHBOURS:
+            others.append(F.pad(pitches, (0, 0, max(-step, 0), max(step, 0)))[:, max(step, 0) :][:, : beats.shape[1]])
+        # Of a note of pitch p, and others of p + k: sums over p are a correlation.
+        size = 2 * pitches.shape[-1]
+        spectrum = torch.fft.rfft(pitches, size).conj()
+        told = []
+        for other in others:
+            correlated = torch.fft.irfft(spectrum * torch.fft.rfft(other, size), size)
+            told.append(correlated.roll(self.SEMITONES, dims=-1)[..., : 2 * self.SEMITONES + 1])
+        return torch.cat(told, dim=-1).clamp(min=0).log1p()
+
+    def _places(self, seconds: torch.Tensor, beats: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """The time since the note before and to the next one, and the place in beats and bars."""
+        if mask is not None:
+            seconds = seconds.masked_fill(~mask.bool(), seconds.max() + self.GAPS[1])
+        gaps = F.pad(seconds.diff(dim=1).clamp(*self.GAPS), (1, 1), value=self.GAPS[1]).log()
+        turns = [2 * math.pi * beats / bar for bar in self.BARS]
+        told = [gaps[:, :-1], gaps[:, 1:]]
+        return torch.stack([*told, *(wave(turn) for turn in turns for wave in (torch.sin, torch.cos))], dim=-1)
+
+
 @auto_docstring
 class TabHeroPreTrainedModel(PreTrainedModel):
     config: TabHeroConfig
@@ -999,6 +1144,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         self.onset_pointer = TabHeroOnsetPointer(config) if config.onset_pointer else None
         self.fret_pointer = TabHeroFretPointer(config) if config.fret_pointer else None
         self.pitch_head = TabHeroPitchHead(config) if config.pitch_head else None
+        self.fingering_head = TabHeroFingeringHead(config) if config.fingering_head else None
         self.post_init()
 
     def get_output_embeddings(self) -> nn.Module:
@@ -1285,6 +1431,52 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         ids = torch.full((len(spectra),), instrument, device=weight.device)
         logits = [head(*part) for part in zip(spectra.split(batch_size), ids.split(batch_size), strict=True)]
         return torch.cat(logits).float().softmax(dim=-1)
+
+    @torch.no_grad()
+    def finger_notes(
+        self,
+        pitches: torch.Tensor,
+        frets: torch.Tensor,
+        seconds: torch.Tensor,
+        beats: torch.Tensor,
+        difficulty: int,
+        instrument: int,
+        batch_size: int = 256,
+        context: int = 64,
+    ) -> torch.Tensor:
+        r"""
+        How likely the notes of a chart are on which frets, by the pitches of all of them.
+
+        Args:
+            pitches (`torch.Tensor` of shape `(notes, pitches)`):
+                How likely each note has which pitch, see [`~TabHeroForConditionalGeneration.tell_pitches`].
+            frets (`torch.Tensor` of shape `(notes, num_fret_tokens)`):
+                How likely each is on which frets as far as is heard there, see
+                [`~TabHeroForConditionalGeneration.listen`].
+            seconds, beats (`torch.Tensor` of shape `(notes,)`):
+                When they are, ascending.
+            difficulty, instrument (`int`):
+                Of the chart.
+            batch_size, context (`int`, defaults to 256 and 64):
+                How many notes are fingered at once, and how many on both sides are told beside them.
+
+        Returns:
+            Probabilities `(notes, num_fret_tokens)`.
+
+        Raises:
+            ValueError: the model has no fingering head.
+        """
+        if self.fingering_head is None:
+            raise ValueError("the model has no fingering head: `scripts/train_fingering_head.py` gives it one")
+        device = self.fingering_head.out.weight.device
+        notes = [told.to(device, torch.float32) for told in (pitches, frets, seconds, beats)]
+        chart = [torch.tensor([number], device=device) for number in (difficulty, instrument)]
+        likely = []
+        for start in range(0, len(seconds), batch_size):
+            first = max(start - context, 0)
+            part = (told[None, first : start + batch_size + context] for told in notes)
+            likely.append(self.fingering_head(*part, *chart)[0, start - first :][:batch_size])
+        return torch.cat(likely).float().softmax(dim=-1) if likely else frets.new_zeros(frets.shape)
 
     def lane_loss(
         self, logits: torch.Tensor, labels: torch.LongTensor, num_items_in_batch: torch.Tensor | int | None = None

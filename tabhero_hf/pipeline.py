@@ -13,10 +13,10 @@ from .audio.beats import Beats, track_beats
 from .audio.harmony import chroma_between
 from .audio.likeness import compare_notes
 from .audio.loading import load_audio
-from .audio.note_spectra import NoteSpectra, hear_notes
 from .charts import Difficulty, Instrument, TempoMap
 from .charts.measures import Measures
 from .generation_tabhero import TabHeroToldNotesLogitsProcessor
+from .hearing import hear_charts, places_of_bins
 from .tokenization_tabhero import LANE_SETS, TIME_STEP
 
 SILENCE = 1e-4  # a peak of -80 dBFS: below it there is no music, only dither
@@ -219,7 +219,7 @@ class AudioToChartPipeline(Pipeline):
             return None, None, None
         starts, beats, asked = inputs["window_start"].tolist(), inputs["beats"], inputs["asked"]
         rate = self.feature_extractor.sampling_rate
-        places = _places(starts, heard.shape[2], round(len(inputs["waveform"]) / rate / TIME_STEP))
+        places = places_of_bins(starts, heard.shape[2], round(len(inputs["waveform"]) / rate / TIME_STEP))
         songs = heard.cpu().numpy()[:, *places]
         if not inputs["on_beat"]:
             return list(songs), None, None
@@ -253,28 +253,23 @@ class AudioToChartPipeline(Pipeline):
     ) -> list[np.ndarray]:
         """
         Which `FRET` token each note of each chart has, by what is heard of them, `(charts, windows, positions,
-        num_fret_tokens)`, how they sound beside each other, their pitches if the model names them, and their rhythm.
+        num_fret_tokens)`, their pitches and what the model makes of those, if it does, how they sound beside each
+        other, and their rhythm.
         """
-        spectra = hear_notes(inputs["waveform"], self.feature_extractor.sampling_rate, seconds)
-        positions = self.model._get_feat_extract_output_lengths(inputs["attention_mask"].sum(dim=1)).cpu()
+        instruments = [instrument for instrument, _ in inputs["asked"]]
+        notes = hear_charts(
+            self.model, inputs["waveform"], inputs["attention_mask"], heard, places, instruments, seconds
+        )
         chosen = []
         for chart, (instrument, difficulty) in enumerate(inputs["asked"]):
-            bins = np.rint(seconds[chart] / TIME_STEP).astype(np.int64)
-            window, time = (torch.from_numpy(place[bins]) for place in places)
-            position = self.model.fret_pointer.positions(time, positions[window])
-            likely = heard[chart].cpu()[window, position].float().numpy()
             beats = ticks[chart] / inputs["beats"].tempo_map.resolution
-            compared = compare_notes(spectra[chart], self._name_pitches(spectra[chart], instrument))
+            spectra, likely, pitches = notes[chart]
+            if pitches is not None and getattr(self.model, "fingering_head", None) is not None:
+                told = map(torch.from_numpy, (pitches, likely, seconds[chart], beats))
+                likely = self.model.finger_notes(*told, difficulty, instrument).cpu().numpy()
+            compared = compare_notes(spectra, pitches)
             chosen.append(find_frets(likely, LANE_SETS, seconds[chart], beats, compared, difficulty))
         return chosen
-
-    def _name_pitches(self, spectra: NoteSpectra, instrument: int) -> np.ndarray | None:
-        """How likely each note has each pitch, if the model has a head for that."""
-        head = getattr(self.model, "pitch_head", None)  # of a model's own code, which may be older than this
-        if head is None or not len(spectra.notes):
-            return None
-        in_octaves = torch.from_numpy(spectra.in_octaves(*head.BINS))
-        return self.model.tell_pitches(in_octaves, instrument).cpu().numpy()
 
     def _best(self, written, difficulties: torch.LongTensor, num_candidates: int) -> torch.LongTensor:
         """Of each row's candidates the likeliest, where a note that breaks a rule costs as if one token were e^-4."""
@@ -317,17 +312,6 @@ class AudioToChartPipeline(Pipeline):
             probabilities = outputs["onset_probabilities"][asked.index((instrument, hardest))]
             sure[instrument.name.lower()] = measure_confidence(onsets, probabilities, measures, beats.offset)
         return {"notes": names, "chart": chart, "confidence": beats.confidence, "measure_confidence": sure}
-
-
-def _places(starts: list[float], window_bins: int, song_bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """The window that has each bin of a song, and which bin of it that is: overlaps part in the middle."""
-    (window, time), end = np.zeros((2, song_bins), dtype=np.int64), 0.0
-    for index, start in enumerate(starts):
-        seam = round((start + max(start, end)) / 2 / TIME_STEP)
-        window[seam:] = index
-        time[seam:] = np.minimum(np.arange(seam, song_bins) - round(start / TIME_STEP), window_bins - 1)
-        end = start + window_bins * TIME_STEP
-    return window, time
 
 
 def _sound_of_measures(waveform: np.ndarray, sampling_rate: int, beats: Beats) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,26 +12,17 @@ import torch
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from ..audio.loading import load_audio
 from ..audio.note_spectra import hear_notes
 from ..data.composition import compose_song
-from ..data.made_library import for_each_song
 from ..data.made_songs import render_score
 from ..data.soundfont import check_soundfont
 from ..data.synthesis import SAMPLE_RATE
 from ..modeling_tabhero import TabHeroPitchHead
-
-INSTRUMENTS = ("lead", "bass", "rhythm", "keys")
-ALONE = (0.6, 0.1, 0.2, 0.1)
-"""How often each of them is what is heard alone and in front of a record."""
-
-BAND_DECIBELS = -6.0, 4.0
-RECORD_DECIBELS = -6.0, 6.0
-"""How loud the rest of the band is, against how it was mixed, and a record against the instrument before it."""
+from .made_notes import INSTRUMENTS, NoteTable, kept_songs, scenes
 
 
-@dataclass(frozen=True, slots=True)
-class PitchedNotes:
+@dataclass(frozen=True)
+class PitchedNotes(NoteTable):
     """Notes with what is heard of them.
 
     Args:
@@ -47,14 +37,6 @@ class PitchedNotes:
     pitches: np.ndarray
     instruments: np.ndarray
     sounds: np.ndarray
-
-    def where(self, chosen: np.ndarray) -> PitchedNotes:
-        """Those that are chosen, bool of ``(notes,)``."""
-        return PitchedNotes(*(getattr(self, name)[chosen] for name in self.__slots__))
-
-    @classmethod
-    def joined(cls, parts: Sequence[PitchedNotes]) -> PitchedNotes:
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
 
 
 def pitched_notes(
@@ -79,18 +61,9 @@ def pitched_notes(
             notes = [note for placed in score.parts[name] for note in placed.notes]
             onsets[name] = score.tempo_map.seconds([note.time for note in notes])
             pitches[name] = np.array([note.root for note in notes])
-    band = sum(song.stems.values())
-    odds = np.array([ALONE[INSTRUMENTS.index(name)] for name in onsets])
-    name = list(onsets)[rng.choice(len(onsets), p=odds / odds.sum())]
-    alone = song.stems[name]
-    scenes = [(1, alone + _gain(rng, BAND_DECIBELS) * (band - alone), list(onsets)), (0, alone, [name])]
-    if records:
-        record = np.resize(load_audio(records[rng.integers(len(records))], SAMPLE_RATE), len(alone))
-        level = np.sqrt((alone**2).mean() / max((record**2).mean(), 1e-12))
-        scenes.append((2, alone + level * _gain(rng, RECORD_DECIBELS) * record, [name]))
     parts = []
-    for sound, waveform, names in scenes:
-        heard = hear_notes(waveform.astype(np.float32), SAMPLE_RATE, [onsets[name] for name in names])
+    for sound, waveform, names in scenes(rng, song.stems, records):
+        heard = hear_notes(waveform, SAMPLE_RATE, [onsets[name] for name in names])
         for name, spectra in zip(names, heard, strict=True):
             count = len(onsets[name])
             parts.append(
@@ -102,10 +75,6 @@ def pitched_notes(
                 )
             )
     return PitchedNotes.joined(parts)
-
-
-def _gain(rng: np.random.Generator, decibels: tuple[float, float]) -> np.float32:
-    return np.float32(10 ** (rng.uniform(*decibels) / 20))
 
 
 def hear_songs(
@@ -124,32 +93,9 @@ def hear_songs(
     """
     if soundfont is not None:
         check_soundfont(soundfont)
-    folder.mkdir(parents=True, exist_ok=True)
     settings = {"seconds": seconds, "soundfont": soundfont, "records": [path.name for path in records]}
-    kept = folder / "settings.json"
-    if kept.exists() and json.loads(kept.read_text()) != settings:
-        raise ValueError(f"the songs in {folder} have other lengths, sounds or records: name another folder")
-    kept.write_text(json.dumps(settings))
-    missing = [seed for seed in seeds if not _file(folder, seed).exists()]
-    for_each_song([partial(_keep, folder, seed, seconds, soundfont, records) for seed in missing], "hearing songs")
-    songs = []
-    for seed in seeds:
-        with np.load(_file(folder, seed), allow_pickle=False) as kept:
-            songs.append(PitchedNotes(**kept))
-    return songs
-
-
-def _file(folder: Path, seed: int) -> Path:
-    return folder / f"{seed:09d}.npz"
-
-
-def _keep(folder: Path, seed: int, seconds: float | None, soundfont: str | None, records: Sequence[Path]):
-    torch.set_num_threads(1)
-    notes = pitched_notes(seed, seconds, soundfont, records)
-    unfinished = _file(folder, seed).with_suffix(".part")
-    with open(unfinished, "wb") as file:
-        np.savez(file, **{name: getattr(notes, name) for name in PitchedNotes.__slots__})
-    unfinished.replace(_file(folder, seed))
+    make = partial(pitched_notes, seconds=seconds, soundfont=soundfont, records=records)
+    return kept_songs(folder, seeds, settings, make, PitchedNotes)
 
 
 def train_pitch_head(

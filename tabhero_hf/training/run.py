@@ -25,7 +25,15 @@ from .arguments import DataArguments, ModelArguments, TabHeroTrainingArguments
 from .callbacks import GenerationMetrics, StopSignal, TrainingCurve
 from .trainer import TabHeroTrainer
 
-SIZE_FIELDS = ("hidden_size", "num_hidden_layers", "encoder_layers", "onset_pointer", "fret_pointer", "pitch_head")
+SIZE_FIELDS = (
+    "hidden_size",
+    "num_hidden_layers",
+    "encoder_layers",
+    "onset_pointer",
+    "fret_pointer",
+    "pitch_head",
+    "fingering_head",
+)
 """Of a model's configuration: with others a checkpoint's weights do not fit."""
 
 MAX_NEW_TOKENS = 2048
@@ -210,8 +218,9 @@ def _model(
         model = TabHeroForConditionalGeneration._from_config(config, **options)
     model.config.listening_loss_weight = model_args.listening_loss_weight
     model.config.lane_loss_weight = model_args.lane_loss_weight
-    if model.pitch_head is not None:
-        model.pitch_head.requires_grad_(False)  # it learns from notes of known pitch, not from charts
+    for head in (model.pitch_head, model.fingering_head):
+        if head is not None:
+            head.requires_grad_(False)  # they learn from made songs' notes, by scripts of their own
     model.generation_config.max_new_tokens = model.generation_config.max_new_tokens or MAX_NEW_TOKENS
     if checkpoint:
         saved = TabHeroConfig.from_pretrained(checkpoint)

@@ -47,6 +47,16 @@ def test_an_echo_is_no_note():
     assert shares(beats, SIXTEENTHS[on_eighths]) == (1, 1)
 
 
+def test_what_parts_clearly_from_silence_is_a_note_though_it_is_soft():
+    rng = np.random.default_rng(0)
+    played = SIXTEENTHS % 0.5 == 0
+    soft = np.where(played, rng.uniform(0.1, 0.14, len(SIXTEENTHS)), 0.001)
+    assert shares(found(listened(SIXTEENTHS, soft)), SIXTEENTHS[played]) == (1, 1)
+    # Where anything may be one, as much is none.
+    unsure = np.where(played, soft, rng.uniform(0.02, 0.1, len(SIXTEENTHS)))
+    assert len(found(listened(SIXTEENTHS, unsure))) < 0.1 * len(SIXTEENTHS)
+
+
 def test_each_passage_has_a_rhythm_of_its_own():
     echo = np.arange(80.25, 160, 0.5)
     played = np.concatenate([np.arange(0, 80, 0.25), np.arange(80, 160, 0.5)])

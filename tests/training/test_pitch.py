@@ -69,7 +69,7 @@ def test_notes_are_heard_alone_in_the_band_and_before_a_record(tmp_path, demo_so
     (again,) = hear_songs(tmp_path, [7], SECONDS, records=records)
     assert kept.stat().st_mtime_ns == written and (again.spectra == song.spectra).all()
     assert {path.name for path in tmp_path.iterdir()} == {kept.name, "settings.json"}
-    with pytest.raises(ValueError, match="other lengths, sounds or records"):
+    with pytest.raises(ValueError, match="other lengths, sounds, records or weights"):
         hear_songs(tmp_path, [7], SECONDS)
 
 

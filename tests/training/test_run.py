@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from transformers import AutoProcessor
 
 from tabhero_hf import TabHeroFeatureExtractor, TabHeroForConditionalGeneration, TabHeroProcessor
-from tabhero_hf.modeling_tabhero import TabHeroPitchHead
+from tabhero_hf.modeling_tabhero import TabHeroFingeringHead, TabHeroPitchHead
 from tabhero_hf.training.arguments import parse_arguments
 from tabhero_hf.training.model_card import add_results
 from tabhero_hf.training.run import train
@@ -161,17 +161,19 @@ def test_trackio_shows_losses(flags, tmp_path):
     assert [entry["train/loss"] for entry in logged if "train/loss" in entry] == losses(tmp_path / "run")
 
 
-def test_a_pitch_head_is_carried_along(flags, small_model, tmp_path):
+def test_heads_that_learn_by_themselves_are_carried_along(flags, small_model, tmp_path):
     model = TabHeroForConditionalGeneration.from_pretrained(small_model)
-    model.config.pitch_head = True
-    model.pitch_head = TabHeroPitchHead(model.config)
+    model.config.pitch_head = model.config.fingering_head = True
+    model.pitch_head, model.fingering_head = TabHeroPitchHead(model.config), TabHeroFingeringHead(model.config)
     model.save_pretrained(tmp_path / "pitched")
     TabHeroProcessor.from_pretrained(small_model).save_pretrained(tmp_path / "pitched")
     trainer = train(*parse_arguments(flags(model_name_or_path=tmp_path / "pitched", max_steps=2)))
     before, after = (load_file(folder / "model.safetensors") for folder in (tmp_path / "pitched", tmp_path / "run"))
     same = {name for name in before if (before[name] == after[name]).all()}
-    assert {name for name in before if name.startswith("pitch_head")} <= same < before.keys()
-    assert trainer.model.config.pitch_head
+    heads = {name for name in before if name.startswith(("pitch_head", "fingering_head"))}
+    assert {name.split(".")[0] for name in heads} == {"pitch_head", "fingering_head"}
+    assert heads <= same < before.keys()
+    assert trainer.model.config.pitch_head and trainer.model.config.fingering_head
 
 
 def test_decay_leaves_norms_biases_and_embeddings_out(flags):

@@ -1,0 +1,82 @@
+"""What a model hears of the notes of a song's charts, once it is known when they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from .audio.note_spectra import NoteSpectra, hear_notes
+from .tokenization_tabhero import TIME_STEP
+
+
+class HeardNotes(NamedTuple):
+    """The notes of a chart as they are heard.
+
+    Args:
+        spectra: of each.
+        frets: how likely each is on which, by the fret head alone, ``(notes, num_fret_tokens)``.
+        pitches: how likely each has which, ``(notes, pitches)``; `None` of a model that names none.
+    """
+
+    spectra: NoteSpectra
+    frets: np.ndarray
+    pitches: np.ndarray | None
+
+
+def places_of_bins(starts: Sequence[float], window_bins: int, song_bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """The window that has each bin of a song, and which bin of it that is: overlaps part in the middle.
+
+    Args:
+        starts: of the windows, in seconds.
+        window_bins, song_bins: how many bins each window and the song have.
+    """
+    (window, time), end = np.zeros((2, song_bins), dtype=np.int64), 0.0
+    for index, start in enumerate(starts):
+        seam = round((start + max(start, end)) / 2 / TIME_STEP)
+        window[seam:] = index
+        time[seam:] = np.minimum(np.arange(seam, song_bins) - round(start / TIME_STEP), window_bins - 1)
+        end = start + window_bins * TIME_STEP
+    return window, time
+
+
+def hear_charts(
+    model,
+    waveform: np.ndarray,
+    attention_mask: torch.LongTensor,
+    heard: torch.HalfTensor,
+    places: tuple[np.ndarray, np.ndarray],
+    instruments: Sequence[int],
+    seconds: Sequence[np.ndarray],
+) -> list[HeardNotes]:
+    """The notes of each chart of a song.
+
+    Args:
+        model: with a fret head.
+        waveform: mono samples at its rate, ``(samples,)``.
+        attention_mask: of its windows, ``(windows, frames)``.
+        heard: frets at each position, as the model's ``listen()`` gives them, ``(charts, windows, positions,
+            num_fret_tokens)``.
+        places: of :func:`places_of_bins`.
+        instruments: of each chart.
+        seconds: of each chart's notes, ascending, ``(notes,)``.
+    """
+    spectra = hear_notes(waveform, model.config.sampling_rate, seconds)
+    positions = model._get_feat_extract_output_lengths(attention_mask.sum(dim=1)).cpu()
+    charts = []
+    for chart, instrument in enumerate(instruments):
+        bins = np.rint(seconds[chart] / TIME_STEP).astype(np.int64).clip(max=len(places[0]) - 1)
+        window, time = (torch.from_numpy(place[bins]) for place in places)
+        position = model.fret_pointer.positions(time, positions[window])
+        frets = heard[chart].cpu()[window, position].float().numpy()
+        charts.append(HeardNotes(spectra[chart], frets, _name_pitches(model, spectra[chart], instrument)))
+    return charts
+
+
+def _name_pitches(model, spectra: NoteSpectra, instrument: int) -> np.ndarray | None:
+    head = getattr(model, "pitch_head", None)  # of a model's own code, which may be older than this
+    if head is None or not len(spectra.notes):
+        return None
+    return model.tell_pitches(torch.from_numpy(spectra.in_octaves(*head.BINS)), instrument).cpu().numpy()
