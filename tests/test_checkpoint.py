@@ -51,7 +51,7 @@ def test_it_names_the_pitches_of_a_made_song(charter, audio, least):
 
 def test_it_is_small_and_computes_in_float32():
     folder = Path(bundled_checkpoint())
-    assert (folder / "model.safetensors").stat().st_size <= 16_000_000
+    assert (folder / "model.safetensors").stat().st_size <= 30_000_000
     assert TabHeroForConditionalGeneration.from_pretrained(folder).dtype == torch.float32
     assert not list(folder.glob("*.py")) and "auto_map" not in json.loads((folder / "config.json").read_text())
 
