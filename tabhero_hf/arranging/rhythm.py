@@ -22,9 +22,9 @@ like those they have learned from, so that these are below the log-odds of a usu
 ``ENOUGH`` were chosen for the bundled checkpoint, see docs/charting.md."""
 
 SURE, LOWER = (0.82, 0.88), 0.8
-"""Where places part clearly into those with notes and those without, as those of an instrument alone do, less is a note:
-how much of the variance of the log-odds lies between the two from which share on, and from which wholly, and by how
-much. Chosen on made songs that no training saw."""
+"""Where places part clearly into those with notes and those without, as those of an instrument alone do, less is a
+note: how much of the variance of the log-odds lies between the two from which share on, and from which wholly, and by
+how much. Chosen on made songs that no training saw."""
 
 CLEARLY = 1.6
 """Triplets have to agree with what is heard better by this factor than halves and quarters of a beat."""
