@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassClassValidationError
 from safetensors.torch import load_file
 
 from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration, TabHeroProcessor
@@ -180,5 +181,5 @@ def test_a_model_without_the_head_says_so(small_model):
     model = TabHeroForConditionalGeneration.from_pretrained(small_model)
     with pytest.raises(ValueError, match="no fingering head"):
         model.finger_notes(*(torch.zeros(1, 1) for _ in range(4)), difficulty=0, instrument=0)
-    with pytest.raises(ValueError, match="fingering_head. needs"):
+    with pytest.raises(StrictDataclassClassValidationError, match="fingering_head. needs"):
         TabHeroConfig(fingering_head=True)
