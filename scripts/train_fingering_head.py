@@ -15,30 +15,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoProcessor, HfArgumentParser
+from transformers import HfArgumentParser
 
 from tabhero_hf import TabHeroForConditionalGeneration
-from tabhero_hf.data.recordings import audio_inside
-from tabhero_hf.data.synthesis import SAMPLE_RATE
 from tabhero_hf.modeling_tabhero import TabHeroFingeringHead
 from tabhero_hf.training.fingering import HeardNotes, hear_charted_songs, train_fingering_head, write_songs
-from tabhero_hf.training.made_notes import INSTRUMENTS
+from tabhero_hf.training.made_notes import INSTRUMENTS, SCENES, HeadArguments
 
-SOUNDS = ("alone", "in the band", "in front of a record")
 EVERY = 8
 
 
 @dataclass
-class Arguments:
-    model: str = field(metadata={"help": "Folder or Hub name of the model."})
-    output_dir: str = field(metadata={"help": "Folder to write it to with its head."})
+class Arguments(HeadArguments):
     notes_dir: str = field(default="runs/fingering", metadata={"help": "Folder for the notes of the songs."})
     heard: int = field(default=48, metadata={"help": "How many made songs are rendered and heard."})
     songs: int = field(default=2400, metadata={"help": "How many others are composed and charted alone."})
     first_seed: int = field(default=50_000, metadata={"help": "Seed of the first one."})
     seconds: float | None = field(default=60.0, metadata={"help": "As of scripts/make_training_songs.py."})
-    soundfont: str | None = field(default=None, metadata={"help": "As of scripts/make_training_songs.py."})
-    records: str | None = field(default=None, metadata={"help": "Folder of music to hear instruments in front of."})
     steps: int = field(default=2400, metadata={"help": "Batches of 16 passages."})
 
 
@@ -52,18 +45,12 @@ def right(model: TabHeroForConditionalGeneration, chart: HeardNotes) -> float:
 def main():
     (args,) = HfArgumentParser(Arguments, description=__doc__.splitlines()[1]).parse_args_into_dataclasses()
     torch.manual_seed(args.first_seed)
-    records = audio_inside(Path(args.records)) if args.records else []
-    if args.records and not records:
-        sys.exit(f"error: no audio in {args.records}")
     if args.heard < 2:
         sys.exit("error: of one song nothing can be held out: --heard 2 or more")
     try:
-        model = TabHeroForConditionalGeneration.from_pretrained(args.model)
-        processor = AutoProcessor.from_pretrained(args.model)
+        model, processor, records = args.load()
         if model.pitch_head is None or model.fret_pointer is None:
             raise ValueError(f"{args.model} names no pitches, or hears no frets: see scripts/train_pitch_head.py")
-        if model.config.num_instruments < len(INSTRUMENTS) or model.config.sampling_rate != SAMPLE_RATE:
-            raise ValueError(f"{args.model} does not know {', '.join(INSTRUMENTS)}, or hears no {SAMPLE_RATE} Hz")
         model.config.fingering_head = True
         model.fingering_head = TabHeroFingeringHead(model.config)
         first, folder = args.first_seed + args.heard, Path(args.notes_dir)
@@ -78,7 +65,7 @@ def main():
     except KeyboardInterrupt:
         sys.exit("stopped; the same command goes on from here")
     charts = [chart for song in heard[::EVERY] for chart in song.by_chart()]
-    for sound, where in enumerate(SOUNDS):
+    for sound, where in enumerate(SCENES):
         for instrument, name in enumerate(INSTRUMENTS):
             shares = [
                 right(model, chart)

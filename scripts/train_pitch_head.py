@@ -15,29 +15,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoProcessor, HfArgumentParser
+from transformers import HfArgumentParser
 
-from tabhero_hf import TabHeroForConditionalGeneration
-from tabhero_hf.data.recordings import audio_inside
-from tabhero_hf.data.synthesis import SAMPLE_RATE
 from tabhero_hf.modeling_tabhero import TabHeroPitchHead
-from tabhero_hf.training.made_notes import INSTRUMENTS
+from tabhero_hf.training.made_notes import INSTRUMENTS, SCENES, HeadArguments
 from tabhero_hf.training.pitch import PitchedNotes, hear_songs, train_pitch_head
 
-SOUNDS = ("alone", "in the band", "in front of a record")
 EVERY = 10
 
 
 @dataclass
-class Arguments:
-    model: str = field(metadata={"help": "Folder or Hub name of the model."})
-    output_dir: str = field(metadata={"help": "Folder to write it to with its head."})
+class Arguments(HeadArguments):
     notes_dir: str = field(default="runs/pitch", metadata={"help": "Folder for what is heard of the songs."})
     songs: int = field(default=100, metadata={"help": "How many made songs."})
     first_seed: int = field(default=30_000, metadata={"help": "Seed of the first one."})
-    seconds: float | None = field(default=None, metadata={"help": "As of scripts/make_training_songs.py."})
-    soundfont: str | None = field(default=None, metadata={"help": "As of scripts/make_training_songs.py."})
-    records: str | None = field(default=None, metadata={"help": "Folder of music to hear instruments in front of."})
     steps: int = field(default=1500, metadata={"help": "Batches of 256 notes."})
 
 
@@ -52,16 +43,10 @@ def right(head: TabHeroPitchHead, notes: PitchedNotes) -> tuple[float, float]:
 def main():
     (args,) = HfArgumentParser(Arguments, description=__doc__.splitlines()[1]).parse_args_into_dataclasses()
     torch.manual_seed(args.first_seed)
-    records = audio_inside(Path(args.records)) if args.records else []
-    if args.records and not records:
-        sys.exit(f"error: no audio in {args.records}")
     if args.songs < 2:
         sys.exit("error: of one song nothing can be held out: --songs 2 or more")
     try:
-        model = TabHeroForConditionalGeneration.from_pretrained(args.model)
-        processor = AutoProcessor.from_pretrained(args.model)
-        if model.config.num_instruments < len(INSTRUMENTS) or model.config.sampling_rate != SAMPLE_RATE:
-            raise ValueError(f"{args.model} does not know {', '.join(INSTRUMENTS)}, or hears no {SAMPLE_RATE} Hz")
+        model, processor, records = args.load()
         seeds = range(args.first_seed, args.first_seed + args.songs)
         songs = hear_songs(Path(args.notes_dir), seeds, args.seconds, args.soundfont, records)
     except (ValueError, OSError) as error:
@@ -73,7 +58,7 @@ def main():
     train_pitch_head(
         model.pitch_head, PitchedNotes.joined([song for i, song in enumerate(songs) if i % EVERY]), args.steps
     )
-    for sound, where in enumerate(SOUNDS):
+    for sound, where in enumerate(SCENES):
         for instrument, name in enumerate(INSTRUMENTS):
             shares = [
                 right(model.pitch_head, song.where((song.sounds == sound) & (song.instruments == instrument)))

@@ -24,11 +24,10 @@ from ..data.composition import compose_song
 from ..data.made_charts import chart_score
 from ..data.made_songs import render_score
 from ..data.score import RESOLUTION, Score
-from ..data.soundfont import check_soundfont
 from ..hearing import hear_charts, places_of_bins
 from ..modeling_tabhero import CHORD_SHAPES, TabHeroFingeringHead, TabHeroForConditionalGeneration, TabHeroPitchHead
 from ..tokenization_tabhero import LANE_SETS, TIME_STEP
-from .made_notes import INSTRUMENTS, NoteTable, kept_songs, scenes
+from .made_notes import INSTRUMENTS, NoteTable, kept_songs, scenes, sound_settings
 
 SOUNDS = 0.45, 0.4, 0.15
 """How often a chart is heard alone, in the band and in front of a record."""
@@ -168,13 +167,11 @@ def hear_charted_songs(
             a model with other weights.
         AudioError: a record cannot be read.
     """
-    if soundfont is not None:
-        check_soundfont(soundfont)
+    settings = sound_settings(seconds, soundfont, records)
     digest = hashlib.sha256()
     for part in (model.model.encoder, model.pitch_head):
         for weight in part.state_dict().values():
             digest.update(weight.detach().float().cpu().numpy().tobytes())
-    settings = {"seconds": seconds, "soundfont": soundfont, "records": [record.name for record in records]}
     make = partial(heard_notes, model=path, seconds=seconds, soundfont=soundfont, records=records)
     return kept_songs(folder, seeds, {**settings, "weights": digest.hexdigest()}, make, HeardNotes)
 

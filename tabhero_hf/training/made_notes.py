@@ -4,25 +4,59 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
 import numpy as np
 import torch
+from transformers import AutoProcessor
 
 from ..audio.loading import load_audio
 from ..data.made_library import for_each_song
+from ..data.recordings import audio_inside
+from ..data.soundfont import check_soundfont
 from ..data.synthesis import SAMPLE_RATE
+from ..modeling_tabhero import TabHeroForConditionalGeneration
+from ..processing_tabhero import TabHeroProcessor
 
 INSTRUMENTS = ("lead", "bass", "rhythm", "keys")
+SCENES = ("alone", "in the band", "in front of a record")
+"""How notes are heard, see :func:`scenes`."""
+
 ALONE = (0.6, 0.1, 0.2, 0.1)
 """How often each of them is what is heard alone and in front of a record."""
 
 BAND_DECIBELS = -6.0, 4.0
 RECORD_DECIBELS = -6.0, 6.0
 """How loud the rest of the band is, against how it was mixed, and a record against the instrument before it."""
+
+
+@dataclass
+class HeadArguments:
+    """What scripts that give a model such a head are told."""
+
+    model: str = field(metadata={"help": "Folder or Hub name of the model."})
+    output_dir: str = field(metadata={"help": "Folder to write it to with its head."})
+    seconds: float | None = field(default=None, metadata={"help": "As of scripts/make_training_songs.py."})
+    soundfont: str | None = field(default=None, metadata={"help": "As of scripts/make_training_songs.py."})
+    records: str | None = field(default=None, metadata={"help": "Folder of music to hear instruments in front of."})
+
+    def load(self) -> tuple[TabHeroForConditionalGeneration, TabHeroProcessor, list[Path]]:
+        """The model, its processor, and the records.
+
+        Raises:
+            ValueError: there are no records in their folder, or a model for other instruments or another rate.
+            OSError: the model cannot be read.
+        """
+        records = audio_inside(Path(self.records)) if self.records else []
+        if self.records and not records:
+            raise ValueError(f"no audio in {self.records}")
+        model = TabHeroForConditionalGeneration.from_pretrained(self.model)
+        if model.config.num_instruments < len(INSTRUMENTS) or model.config.sampling_rate != SAMPLE_RATE:
+            raise ValueError(f"{self.model} does not know {', '.join(INSTRUMENTS)}, or hears no {SAMPLE_RATE} Hz")
+        return model, AutoProcessor.from_pretrained(self.model), records
 
 
 @dataclass(frozen=True)
@@ -73,6 +107,17 @@ def scenes(
 
 def _gain(rng: np.random.Generator, decibels: tuple[float, float]) -> np.float32:
     return np.float32(10 ** (rng.uniform(*decibels) / 20))
+
+
+def sound_settings(seconds: float | None, soundfont: str | None, records: Sequence[Path]) -> dict:
+    """What rendered songs are heard by, for :func:`kept_songs`.
+
+    Raises:
+        ValueError: a soundfont that cannot be played from.
+    """
+    if soundfont is not None:
+        check_soundfont(soundfont)
+    return {"seconds": seconds, "soundfont": soundfont, "records": [path.name for path in records]}
 
 
 def kept_songs(

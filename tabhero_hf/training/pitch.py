@@ -15,10 +15,9 @@ from tqdm.auto import tqdm
 from ..audio.note_spectra import hear_notes
 from ..data.composition import compose_song
 from ..data.made_songs import render_score
-from ..data.soundfont import check_soundfont
 from ..data.synthesis import SAMPLE_RATE
 from ..modeling_tabhero import TabHeroPitchHead
-from .made_notes import INSTRUMENTS, NoteTable, kept_songs, scenes
+from .made_notes import INSTRUMENTS, NoteTable, kept_songs, scenes, sound_settings
 
 
 @dataclass(frozen=True)
@@ -91,9 +90,7 @@ def hear_songs(
         ValueError: a soundfont that cannot be played from, or songs in the folder that were heard in another way.
         AudioError: a record cannot be read.
     """
-    if soundfont is not None:
-        check_soundfont(soundfont)
-    settings = {"seconds": seconds, "soundfont": soundfont, "records": [path.name for path in records]}
+    settings = sound_settings(seconds, soundfont, records)
     make = partial(pitched_notes, seconds=seconds, soundfont=soundfont, records=records)
     return kept_songs(folder, seeds, settings, make, PitchedNotes)
 
