@@ -19,7 +19,7 @@ from transformers import HfArgumentParser
 
 from tabhero_hf import TabHeroForConditionalGeneration
 from tabhero_hf.modeling_tabhero import TabHeroFingeringHead
-from tabhero_hf.training.fingering import HeardNotes, hear_charted_songs, train_fingering_head, write_songs
+from tabhero_hf.training.fingering import HeardCharts, hear_charted_songs, train_fingering_head, write_songs
 from tabhero_hf.training.made_notes import INSTRUMENTS, SCENES, HeadArguments
 
 EVERY = 8
@@ -35,7 +35,7 @@ class Arguments(HeadArguments):
     steps: int = field(default=2400, metadata={"help": "Batches of 16 passages."})
 
 
-def right(model: TabHeroForConditionalGeneration, chart: HeardNotes) -> float:
+def right(model: TabHeroForConditionalGeneration, chart: HeardCharts) -> float:
     """The share of a chart's notes that are on the right frets."""
     told = map(torch.from_numpy, (chart.pitch_odds, chart.fret_odds, chart.seconds, chart.beats))
     likely = model.finger_notes(*told, int(chart.difficulties[0]), int(chart.instruments[0]))
@@ -58,7 +58,7 @@ def main():
             folder / "heard", range(args.first_seed, first), args.model, model, args.seconds, args.soundfont, records
         )
         written = write_songs(folder / "written", range(first, first + args.songs), args.seconds)
-        sounds = HeardNotes.joined([song for i, song in enumerate(heard) if i % EVERY])
+        sounds = HeardCharts.joined([song for i, song in enumerate(heard) if i % EVERY])
         train_fingering_head(model.fingering_head, written, sounds, args.steps, seed=args.first_seed)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")

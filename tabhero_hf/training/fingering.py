@@ -58,7 +58,7 @@ SPREAD = 192
 
 
 @dataclass(frozen=True)
-class WrittenNotes(NoteTable):
+class WrittenCharts(NoteTable):
     """The notes of a song's charts, chart by chart.
 
     Args:
@@ -78,14 +78,14 @@ class WrittenNotes(NoteTable):
     pitches: np.ndarray
     frets: np.ndarray
 
-    def by_chart(self) -> list[WrittenNotes]:
+    def by_chart(self) -> list[WrittenCharts]:
         """Those of each chart."""
         ends = np.flatnonzero(np.diff(self.charts)) + 1
         return [self.where(chart) for chart in np.split(np.arange(len(self.charts)), ends) if len(chart)]
 
 
 @dataclass(frozen=True)
-class HeardNotes(WrittenNotes):
+class HeardCharts(WrittenCharts):
     """Notes as a model hears them.
 
     Args:
@@ -99,12 +99,12 @@ class HeardNotes(WrittenNotes):
     fret_odds: np.ndarray
 
 
-def written_notes(seed: int, seconds: float | None = None) -> WrittenNotes:
+def written_notes(seed: int, seconds: float | None = None) -> WrittenCharts:
     """The notes of all charts of the made song of a seed."""
     return _charted(compose_song(seed, seconds))
 
 
-def _charted(score: Score) -> WrittenNotes:
+def _charted(score: Score) -> WrittenCharts:
     fret = {lanes: number for number, lanes in enumerate(LANE_SETS)}
     tracks = {key: track.notes for key, track in chart_score(score).tracks.items() if track.notes}
     parts = []
@@ -116,13 +116,13 @@ def _charted(score: Score) -> WrittenNotes:
         times = score.tempo_map.seconds(ticks).astype(np.float32), (ticks / RESOLUTION).astype(np.float32)
         pitches = np.array([pitch_at[tick] for tick in ticks.tolist()], dtype=np.int16)
         frets = np.array([fret[note.lanes] for note in notes], dtype=np.int16)
-        parts.append(WrittenNotes(*numbers, *times, pitches, frets))
-    return WrittenNotes.joined(parts)
+        parts.append(WrittenCharts(*numbers, *times, pitches, frets))
+    return WrittenCharts.joined(parts)
 
 
 def heard_notes(
     seed: int, model: str, seconds: float | None = None, soundfont: str | None = None, records: Sequence[Path] = ()
-) -> HeardNotes:
+) -> HeardCharts:
     """The notes of all charts of the made song of a seed, as the model at a path or on the Hub hears them: of all
     instruments in the band, of one alone and, if there are records, in front of one."""
     listener, extractor = _listener(model)
@@ -140,8 +140,8 @@ def heard_notes(
         times = [chart.seconds.astype(np.float64) for chart in asked]
         for chart, heard in zip(asked, hear_charts(listener, waveform, mask, frets, places, instruments, times)):
             odds = heard.pitches.astype(np.float16), heard.frets.astype(np.float16)
-            parts.append(HeardNotes(*chart.columns().values(), np.full(len(chart.charts), sound), *odds))
-    return HeardNotes.joined(parts)
+            parts.append(HeardCharts(*chart.columns().values(), np.full(len(chart.charts), sound), *odds))
+    return HeardCharts.joined(parts)
 
 
 @lru_cache(maxsize=1)
@@ -159,7 +159,7 @@ def hear_charted_songs(
     seconds: float | None = None,
     soundfont: str | None = None,
     records: Sequence[Path] = (),
-) -> list[HeardNotes]:
+) -> list[HeardCharts]:
     """The notes of the made songs of seeds, see :func:`heard_notes`, kept in a folder.
 
     Raises:
@@ -173,22 +173,22 @@ def hear_charted_songs(
         for weight in part.state_dict().values():
             digest.update(weight.detach().float().cpu().numpy().tobytes())
     make = partial(heard_notes, model=path, seconds=seconds, soundfont=soundfont, records=records)
-    return kept_songs(folder, seeds, {**settings, "weights": digest.hexdigest()}, make, HeardNotes)
+    return kept_songs(folder, seeds, {**settings, "weights": digest.hexdigest()}, make, HeardCharts)
 
 
-def write_songs(folder: Path, seeds: Sequence[int], seconds: float | None = None) -> list[WrittenNotes]:
+def write_songs(folder: Path, seeds: Sequence[int], seconds: float | None = None) -> list[WrittenCharts]:
     """The notes of the made songs of seeds, see :func:`written_notes`, kept in a folder.
 
     Raises:
         ValueError: songs in the folder that have other lengths.
     """
-    return kept_songs(folder, seeds, {"seconds": seconds}, partial(written_notes, seconds=seconds), WrittenNotes)
+    return kept_songs(folder, seeds, {"seconds": seconds}, partial(written_notes, seconds=seconds), WrittenCharts)
 
 
 class Sounds:
     """How notes of each pitch and chord shape were heard, to be drawn from."""
 
-    def __init__(self, heard: HeardNotes):
+    def __init__(self, heard: HeardCharts):
         lowest = TabHeroPitchHead.LOWEST_PITCH
         heard = heard.where((heard.pitches >= lowest) & (heard.pitches < lowest + TabHeroPitchHead.NUM_PITCHES))
         self.heard = heard
@@ -200,7 +200,7 @@ class Sounds:
             tuple(keys[part[0]].tolist()): part for part in np.split(order, starts[1:])
         }  # ascending in pitch
 
-    def of(self, rng: np.random.Generator, chart: WrittenNotes, sound: int) -> tuple[np.ndarray, np.ndarray]:
+    def of(self, rng: np.random.Generator, chart: WrittenCharts, sound: int) -> tuple[np.ndarray, np.ndarray]:
         """What is heard of a chart's notes: pitches ``(notes, pitches)`` and frets ``(notes, num_fret_tokens)``."""
         instrument, difficulty = int(chart.instruments[0]), int(chart.difficulties[0])
         again, before = rng.random() < ALWAYS, {}
@@ -230,7 +230,7 @@ class Sounds:
 
 
 def draw_example(
-    rng: np.random.Generator, songs: Sequence[Sequence[WrittenNotes]], sounds: Sounds
+    rng: np.random.Generator, songs: Sequence[Sequence[WrittenCharts]], sounds: Sounds
 ) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
     """A passage of a chart as it might be heard: what the head is told of it, difficulty and instrument, and its
     frets, -100 where there is no note.
@@ -272,8 +272,8 @@ def draw_example(
 
 def train_fingering_head(
     head: TabHeroFingeringHead,
-    songs: Sequence[WrittenNotes],
-    heard: HeardNotes,
+    songs: Sequence[WrittenCharts],
+    heard: HeardCharts,
     steps: int,
     batch_size: int = 16,
     learning_rate: float = 1.5e-3,

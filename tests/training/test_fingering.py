@@ -16,7 +16,7 @@ from tabhero_hf.data.score import RESOLUTION
 from tabhero_hf.modeling_tabhero import CHORD_SHAPES, TabHeroFingeringHead, TabHeroPitchHead
 from tabhero_hf.tokenization_tabhero import LANE_SETS
 from tabhero_hf.training.fingering import (
-    HeardNotes,
+    HeardCharts,
     Sounds,
     draw_example,
     hear_charted_songs,
@@ -36,9 +36,9 @@ def odds(pitches: np.ndarray, frets: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return np.eye(PITCHES, dtype=np.float32)[pitches - LOWEST], likely / likely.sum(axis=1, keepdims=True)
 
 
-def heard(notes) -> HeardNotes:
+def heard(notes) -> HeardCharts:
     sounds = np.zeros(len(notes.charts), dtype=np.int64)
-    return HeardNotes(*notes.columns().values(), sounds, *odds(notes.pitches.astype(int), notes.frets))
+    return HeardCharts(*notes.columns().values(), sounds, *odds(notes.pitches.astype(int), notes.frets))
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +91,14 @@ def test_it_learns_where_charts_put_a_melody(monkeypatch):
     monkeypatch.setattr(TabHeroFingeringHead, "LAYERS", 1)
     songs = [written_notes(seed, 20.0) for seed in range(12)]
     head = TabHeroFingeringHead(TabHeroConfig())
-    losses = train_fingering_head(head, songs, HeardNotes.joined([heard(song) for song in songs[:2]]), 80, 4)
+    losses = train_fingering_head(head, songs, HeardCharts.joined([heard(song) for song in songs[:2]]), 80, 4)
     share = np.bincount(np.concatenate([song.frets for song in songs])) / sum(len(song.frets) for song in songs)
     without_listening = -(share[share > 0] * np.log(share[share > 0])).sum()
     assert losses[0] > 4 and np.mean(losses[-10:]) < without_listening - 0.3
 
 
 def test_notes_sound_as_others_of_their_pitch_and_chord_did():
-    notes = HeardNotes.joined([heard(written_notes(seed, 10.0)) for seed in range(3)])
+    notes = HeardCharts.joined([heard(written_notes(seed, 10.0)) for seed in range(3)])
     sounds, rng = Sounds(notes), np.random.default_rng(0)
     for chart in written_notes(50, 10.0).by_chart():
         pitches, frets = sounds.of(rng, chart, sound=0)
