@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 
 from tabhero_hf import TabHeroConfig, TabHeroFeatureExtractor, TabHeroForConditionalGeneration
-from tabhero_hf.decoding_tabhero import WindowBatch
+from tabhero_hf.decoding_tabhero import StepDecoder, WindowBatch
 from tabhero_hf.tokenization_tabhero import LAYOUT
 
 STEP_BINS = 25  # 4 notes a second
-WINDOW_TOKENS = 60 * 16  # of a minute's window, at 4 tokens a note
+MAX_TOKENS = 60 * 16  # more than a window of 48 s has, at 4 tokens a note
 PLAIN_TOKENS = 40  # as many steps of `generate()` as tell what a step of it costs
 LENGTHS = 4, 30, 120  # minutes
 clock = time.perf_counter
@@ -131,25 +131,24 @@ def measure(model, windows: dict[str, torch.Tensor], charts: int, repeats: int, 
     device = model.device.type
     asked = hardest(charts, device)
     windows = {name: values.to(device) for name, values in windows.items()}
-    runs, medians, grown, peaks = [], [], [], []
+    runs, medians, peaks = [], [], []
     for _ in range(repeats):
         with watched_steps() as steps, peak_memory(device) as peak:
             started = clock()
-            ids = model.generate_windows(**windows, **asked, max_new_tokens=WINDOW_TOKENS)
+            ids = model.generate_windows(**windows, **asked, max_new_tokens=MAX_TOKENS)
             if device == "cuda":
                 torch.cuda.synchronize()
             seconds = clock() - started
         full = [at for at, rows in steps if rows == steps[0][1]]
         times = [later - earlier for earlier, later in zip(full, full[1:], strict=False)][1:]  # the first one projects
-        tenth = len(times) // 10
         runs.append(seconds)
         medians.append(statistics.median(times))
-        grown.append(statistics.median(times[-tenth:]) / statistics.median(times[:tenth]) - 1)
         peaks += peak
     step = statistics.median(medians)
     positions = windows["input_features"].shape[1] // model.config.downsample_factor
     rows = len(windows["input_features"])
     read, done = cost(model, rows, charts, positions, len(full) / 2)
+    first, last = (cost(model, rows, charts, positions, share * len(steps))[0] for share in (0.05, 0.95))
     bound = max(read / bounds["bytes_per_second"], done / bounds["flops_per_second"])
     written = int((ids != LAYOUT.pad_token_id).sum()) - rows * charts
     return {
@@ -160,9 +159,34 @@ def measure(model, windows: dict[str, torch.Tensor], charts: int, repeats: int, 
         "step_bound_milliseconds": 1000 * bound,
         "bound_by": "memory" if bound == read / bounds["bytes_per_second"] else "arithmetic",
         "fraction_of_bound": bound / step,
-        "growth_over_window": statistics.median(grown),
+        "growth_over_window": statistics.median(growth(model, windows, charts, len(steps)) for _ in range(repeats)),
+        "growth_of_bytes": last / first - 1,
         "peak_bytes": max(peaks, default=None),
     }
+
+
+@torch.no_grad()
+def growth(model, windows: dict[str, torch.Tensor], charts: int, length: int) -> float:
+    """
+    How much longer a step of the last tenth of `length` tokens takes than one of the first: medians of such steps in
+    turns, so that what else the machine does falls on both.
+    """
+    device, rows = model.device.type, len(windows["input_features"])
+    features, mask = windows["input_features"], windows["attention_mask"]
+    bins = model.window_bins(features, {"attention_mask": mask})
+    steps = StepDecoder(model, rows * charts)
+    batch = WindowBatch(steps, features, mask, *hardest(charts, device).values(), bins, length + 1)
+    tenth = length // 10
+    early, late = [], []
+    for token in range(tenth):
+        for first, times in ((0, early), (length - tenth, late)):
+            batch.length = first + token
+            started = clock()
+            batch._step(length)
+            if device == "cuda":
+                torch.cuda.synchronize()
+            times.append(clock() - started)
+    return statistics.median(late) / statistics.median(early) - 1
 
 
 def plain_step(model, windows: dict[str, torch.Tensor], charts: int) -> float:
@@ -194,7 +218,7 @@ def told_notes(model, windows: dict[str, torch.Tensor], charts: int, repeats: in
 
     def chart():
         model.listen(**windows, **asked)
-        model.generate_windows(**windows, **asked, max_new_tokens=WINDOW_TOKENS, onsets=onsets, frets=frets)
+        model.generate_windows(**windows, **asked, max_new_tokens=MAX_TOKENS, onsets=onsets, frets=frets)
 
     return seconds_of(chart, device, repeats)
 
@@ -208,7 +232,7 @@ def lengths(size: str, device: str | None = None, dtype: str = "float32"):
         windows, seconds = made_song(minutes)
         with peak_memory(device) as peak:
             started = clock()
-            model.generate_windows(**windows, **hardest(1, device), max_new_tokens=WINDOW_TOKENS)
+            model.generate_windows(**windows, **hardest(1, device), max_new_tokens=MAX_TOKENS)
             took = clock() - started
         memory = f"{peak[0] / 1e9:.2f} GB" if peak else "?"
         print(
@@ -287,7 +311,7 @@ def generate(
                 f"  {name:<21}{found['tokens_per_second']:7.0f} tokens/s  step {found['step_milliseconds']:7.2f} ms, "
                 f"bound {found['step_bound_milliseconds']:6.2f} by {found['bound_by']}: "
                 f"{100 * found['fraction_of_bound']:3.0f} %; last tenth {100 * found['growth_over_window']:+3.0f} % "
-                f"on the first; {memory}"
+                f"on the first, bytes {100 * found['growth_of_bytes']:+3.0f} %; {memory}"
             )
         one, four, single = (
             measured[name] for name in ("song, 1 difficulty", "song, 4 difficulties", "single stream")

@@ -28,8 +28,8 @@ EVERY = 8
 @dataclass
 class Arguments(HeadArguments):
     notes_dir: str = field(default="runs/fingering", metadata={"help": "Folder for the notes of the songs."})
-    heard: int = field(default=48, metadata={"help": "How many made songs are rendered and heard."})
-    songs: int = field(default=2400, metadata={"help": "How many others are composed and charted alone."})
+    heard: int = field(default=64, metadata={"help": "How many made songs are rendered and heard."})
+    songs: int = field(default=6000, metadata={"help": "How many others are composed and charted alone."})
     first_seed: int = field(default=50_000, metadata={"help": "Seed of the first one."})
     seconds: float | None = field(default=60.0, metadata={"help": "As of scripts/make_training_songs.py."})
     steps: int = field(default=2400, metadata={"help": "Batches of 16 passages."})
@@ -48,7 +48,7 @@ def main():
     if args.heard < 2:
         sys.exit("error: of one song nothing can be held out: --heard 2 or more")
     try:
-        model, processor, records = args.load()
+        model, processor, records = args.load(fingering_head=False)  # it gets a new one, maybe of another size
         if model.pitch_head is None or model.fret_pointer is None:
             raise ValueError(f"{args.model} names no pitches, or hears no frets: see scripts/train_pitch_head.py")
         model.config.fingering_head = True
@@ -58,7 +58,7 @@ def main():
             folder / "heard", range(args.first_seed, first), args.model, model, args.seconds, args.soundfont, records
         )
         written = write_songs(folder / "written", range(first, first + args.songs), args.seconds)
-        sounds = HeardCharts.joined([song for i, song in enumerate(heard) if i % EVERY])
+        sounds = [song for i, song in enumerate(heard) if i % EVERY]
         train_fingering_head(model.fingering_head, written, sounds, args.steps, seed=args.first_seed)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")

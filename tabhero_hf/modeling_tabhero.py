@@ -581,13 +581,12 @@ class TabHeroPitchHead(nn.Module):
 class TabHeroFingeringLayer(nn.Module):
     """Notes attend to each other, however they stand in time; then each for itself."""
 
-    def __init__(self, width: int, heads: int, dropout: float):
+    def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
         self.attention_norm, self.mlp_norm = nn.RMSNorm(width), nn.RMSNorm(width)
         self.query_key_value, self.output = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.dropout = nn.Dropout(dropout)
 
     def forward(
         self, states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, mask: torch.Tensor | None
@@ -600,8 +599,8 @@ class TabHeroFingeringLayer(nn.Module):
         query, key, value = projected.permute(2, 0, 3, 1, 4)
         query, key = (each * cos + rotate_half(each) * sin for each in (query, key))
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        states = states + self.dropout(self.output(attended.transpose(1, 2).flatten(2)))
-        return states + self.dropout(self.down(F.gelu(self.up(self.mlp_norm(states)))))
+        states = states + self.output(attended.transpose(1, 2).flatten(2))
+        return states + self.down(F.gelu(self.up(self.mlp_norm(states))))
 
 
 class TabHeroFingeringHead(nn.Module):
@@ -615,7 +614,6 @@ class TabHeroFingeringHead(nn.Module):
     """
 
     WIDTH, LAYERS, HEADS = 96, 3, 4
-    DROPOUT = 0.1
 
     SEMITONES = 24
     """The largest interval that is told, up and down."""
@@ -648,10 +646,7 @@ class TabHeroFingeringHead(nn.Module):
         self.places = nn.Linear(2 + 2 * len(self.BARS), self.WIDTH)
         self.difficulty_embedding = nn.Embedding(config.num_difficulties, self.WIDTH)
         self.instrument_embedding = nn.Embedding(config.num_instruments, self.WIDTH)
-        self.dropout = nn.Dropout(self.DROPOUT)
-        self.layers = nn.ModuleList(
-            [TabHeroFingeringLayer(self.WIDTH, self.HEADS, self.DROPOUT) for _ in range(self.LAYERS)]
-        )
+        self.layers = nn.ModuleList([TabHeroFingeringLayer(self.WIDTH, self.HEADS) for _ in range(self.LAYERS)])
         self.norm = nn.RMSNorm(self.WIDTH)
         self.out = nn.Linear(self.WIDTH, config.num_fret_tokens)
 
@@ -680,7 +675,6 @@ class TabHeroFingeringHead(nn.Module):
             + self.places(self._places(seconds, beats, attention_mask).to(dtype))
             + (self.difficulty_embedding(difficulty_ids) + self.instrument_embedding(instrument_ids))[:, None]
         )
-        states = self.dropout(states)
         shortest, longest = map(math.log10, self.PERIODS)
         periods = torch.logspace(shortest, longest, self.WIDTH // self.HEADS // 2, device=beats.device)
         angles = (2 * math.pi * beats[:, None, :, None] / periods).repeat(1, 1, 1, 2)

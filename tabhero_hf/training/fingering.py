@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from transformers import AutoProcessor
 
 from ..charts import Difficulty, Instrument
+from ..configuration_tabhero import TabHeroConfig
 from ..data.composition import compose_song
 from ..data.made_charts import chart_score
 from ..data.made_songs import render_score
@@ -38,8 +39,12 @@ LIKED = 1.0, 0.5
 FEWEST_NOTES = 24
 """Of a chart to learn from."""
 
-NEAR, ENOUGH = 2, 8
-"""Semitones between a note's pitch and that of one heard for it, and how many such there are; else both grow."""
+NEAR, NEAR_IN_SONG = (2, 8), (0, 1)
+"""Semitones between a note's pitch and that of one heard for it, and how many such there are, else these grow: in all
+songs, and in one, where a pitch is often misheard as the same other one."""
+
+HEARD, OF_ONE_SONG = 0.2, 0.75
+"""How often a passage is of a heard song itself, and how often all notes of another are drawn from one heard song."""
 
 AGAIN, ALWAYS = 0.7, 0.5
 """How often a pitch sounds as it did before, in so many of the charts."""
@@ -146,9 +151,9 @@ def heard_notes(
 
 @lru_cache(maxsize=1)
 def _listener(model: str):
-    return TabHeroForConditionalGeneration.from_pretrained(model), AutoProcessor.from_pretrained(
-        model
-    ).feature_extractor
+    config = TabHeroConfig.from_pretrained(model, fingering_head=False)
+    listener = TabHeroForConditionalGeneration.from_pretrained(model, config=config)
+    return listener, AutoProcessor.from_pretrained(model).feature_extractor
 
 
 def hear_charted_songs(
@@ -186,28 +191,44 @@ def write_songs(folder: Path, seeds: Sequence[int], seconds: float | None = None
 
 
 class Sounds:
-    """How notes of each pitch and chord shape were heard, to be drawn from."""
+    """
+    How notes of each pitch and chord shape were heard, to be drawn from.
 
-    def __init__(self, heard: HeardCharts):
-        lowest = TabHeroPitchHead.LOWEST_PITCH
-        heard = heard.where((heard.pitches >= lowest) & (heard.pitches < lowest + TabHeroPitchHead.NUM_PITCHES))
-        self.heard = heard
+    Args:
+        songs: the heard notes of each.
+    """
+
+    def __init__(self, songs: Sequence[HeardCharts]):
+        self.charts = _long_charts(songs)
+        lowest, heard = TabHeroPitchHead.LOWEST_PITCH, HeardCharts.joined(songs)
+        song_of = np.repeat(np.arange(len(songs)), [len(song.charts) for song in songs])
+        inside = (heard.pitches >= lowest) & (heard.pitches < lowest + TabHeroPitchHead.NUM_PITCHES)
+        self.heard = heard = heard.where(inside)
         shapes = np.array(CHORD_SHAPES)[heard.frets]
-        keys = np.stack([heard.instruments, heard.sounds, heard.difficulties, shapes], axis=1)
-        order = np.lexsort([heard.pitches, *keys.T[::-1]])
-        starts = np.flatnonzero(np.r_[True, (np.diff(keys[order], axis=0) != 0).any(axis=1)])
-        self.notes = {
-            tuple(keys[part[0]].tolist()): part for part in np.split(order, starts[1:])
-        }  # ascending in pitch
+        keys = np.stack([song_of[inside], heard.instruments, heard.sounds, heard.difficulties, shapes])
+        self.of_song, self.of_all = (self._ascending(keys[first:]) for first in (0, 1))
+        self.songs_with = {
+            (instrument, sound): sorted({key[0] for key in self.of_song if key[1:3] == (instrument, sound)})
+            for instrument, sound in {key[1:3] for key in self.of_song}
+        }
+
+    def _ascending(self, keys: np.ndarray) -> dict[tuple[int, ...], np.ndarray]:
+        """The notes with each key, a column of `keys`, ascending in pitch."""
+        order = np.lexsort([self.heard.pitches, *keys[::-1]])
+        starts = np.flatnonzero(np.diff(keys[:, order], axis=1).any(axis=0)) + 1
+        return {tuple(keys[:, part[0]].tolist()): part for part in np.split(order, starts)}
 
     def of(self, rng: np.random.Generator, chart: WrittenCharts, sound: int) -> tuple[np.ndarray, np.ndarray]:
         """What is heard of a chart's notes: pitches ``(notes, pitches)`` and frets ``(notes, num_fret_tokens)``."""
         instrument, difficulty = int(chart.instruments[0]), int(chart.difficulties[0])
+        # A listener errs alike in all of a song, so that errors of notes that go together are drawn together.
+        songs = self.songs_with.get((instrument, sound), ())
+        song = songs[rng.integers(len(songs))] if songs and rng.random() < OF_ONE_SONG else None
         again, before = rng.random() < ALWAYS, {}
         drawn = np.zeros(len(chart.pitches), dtype=np.int64)
         for note, key in enumerate(zip(chart.pitches.tolist(), np.array(CHORD_SHAPES)[chart.frets].tolist())):
             if not (again and key in before and rng.random() < AGAIN):
-                before[key] = self._draw(rng, instrument, sound, difficulty, *key)
+                before[key] = self._draw(rng, song, (instrument, sound, difficulty), *key)
             drawn[note] = before[key]
         # One of another pitch is moved to this one.
         pitches = self.heard.pitch_odds[drawn].astype(np.float32)
@@ -216,29 +237,44 @@ class Sounds:
         pitches = np.take_along_axis(pitches, moved.clip(0, pitches.shape[1] - 1), axis=1) * inside
         return pitches, self.heard.fret_odds[drawn].astype(np.float32)
 
-    def _draw(self, rng: np.random.Generator, instrument: int, sound: int, difficulty: int, pitch: int, shape: int):
-        keys = [(instrument, sound, difficulty, shape), (instrument, 1, difficulty, shape), (0, 1, difficulty, shape)]
-        notes = next((self.notes[key] for key in keys if key in self.notes), None)
+    def _draw(
+        self, rng: np.random.Generator, song: int | None, chart: tuple[int, int, int], pitch: int, shape: int
+    ) -> int:
+        """A heard note for one of a chart of some instrument, sound and difficulty."""
+        notes, near, enough = self.of_song.get((song, *chart, shape)), *NEAR_IN_SONG
+        if notes is None:
+            near, enough = NEAR
+            instrument, _, difficulty = chart
+            keys = (*chart, shape), (instrument, 1, difficulty, shape), (0, 1, difficulty, shape)
+            notes = next((self.of_all[key] for key in keys if key in self.of_all), None)
         if notes is None:  # of a shape that was not heard there
-            notes = max(self.notes.values(), key=len)
-        pitches, near = self.heard.pitches[notes], NEAR
+            notes = max(self.of_all.values(), key=len)
+        pitches = self.heard.pitches[notes]
         while True:
             first, end = np.searchsorted(pitches, (pitch - near, pitch + near + 1))
-            if end - first >= min(ENOUGH, len(notes)):
+            if end - first >= min(enough, len(notes)):
                 return notes[rng.integers(first, end)]
-            near += NEAR
+            near += 1
+
+
+def _long_charts(songs: Sequence[WrittenCharts]) -> list[list[WrittenCharts]]:
+    """Of each song the charts with enough notes to learn from; songs without one are left out."""
+    charts = ([chart for chart in song.by_chart() if len(chart.charts) >= FEWEST_NOTES] for song in songs)
+    return [song for song in charts if song]
 
 
 def draw_example(
     rng: np.random.Generator, songs: Sequence[Sequence[WrittenCharts]], sounds: Sounds
 ) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
-    """A passage of a chart as it might be heard: what the head is told of it, difficulty and instrument, and its
-    frets, -100 where there is no note.
+    """A passage of a chart as it was or might be heard: what the head is told of it, difficulty and instrument, and
+    its frets, -100 where there is no note.
 
     Args:
         songs: of each the charts.
         sounds: of notes.
     """
+    was_heard = len(sounds.charts) > 0 and rng.random() < HEARD
+    songs = sounds.charts if was_heard else songs
     charts = songs[rng.integers(len(songs))]
     odds = np.array(
         [
@@ -251,7 +287,10 @@ def draw_example(
     chart = charts[rng.choice(len(charts), p=odds / odds.sum())]
     start = rng.integers(0, max(len(chart.charts) - SPREAD // 2, 1))
     chart = chart.where(np.arange(start, min(start + SPREAD, len(chart.charts))))
-    pitches, shapes = sounds.of(rng, chart, rng.choice(len(SOUNDS), p=SOUNDS))
+    if was_heard:
+        pitches, shapes = (heard.astype(np.float32) for heard in (chart.pitch_odds, chart.fret_odds))
+    else:
+        pitches, shapes = sounds.of(rng, chart, rng.choice(len(SOUNDS), p=SOUNDS))
     seconds, beats, frets = chart.seconds, chart.beats, chart.frets.astype(np.int64)
     if rng.random() < DISTURBED:
         kept = np.flatnonzero(rng.random(len(frets)) >= rng.uniform(0, MOST_MISSED))
@@ -273,7 +312,7 @@ def draw_example(
 def train_fingering_head(
     head: TabHeroFingeringHead,
     songs: Sequence[WrittenCharts],
-    heard: HeardCharts,
+    heard: Sequence[HeardCharts],
     steps: int,
     batch_size: int = 16,
     learning_rate: float = 1.5e-3,
@@ -283,10 +322,9 @@ def train_fingering_head(
 
     Args:
         songs: the notes of each, of which those of charts with `FEWEST_NOTES` are used.
-        heard: notes for the sound of them.
+        heard: those of other songs, for the sound of them.
     """
-    charts = [[chart for chart in song.by_chart() if len(chart.charts) >= FEWEST_NOTES] for song in songs]
-    charts = [song for song in charts if song]
+    charts = _long_charts(songs)
     if not charts:
         raise ValueError(f"no song has a chart of {FEWEST_NOTES} notes")
     rng, sounds = np.random.default_rng(seed), Sounds(heard)

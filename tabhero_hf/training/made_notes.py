@@ -14,6 +14,7 @@ import torch
 from transformers import AutoProcessor
 
 from ..audio.loading import load_audio
+from ..configuration_tabhero import TabHeroConfig
 from ..data.made_library import for_each_song
 from ..data.recordings import audio_inside
 from ..data.soundfont import check_soundfont
@@ -43,8 +44,8 @@ class HeadArguments:
     soundfont: str | None = field(default=None, metadata={"help": "As of scripts/make_training_songs.py."})
     records: str | None = field(default=None, metadata={"help": "Folder of music to hear instruments in front of."})
 
-    def load(self) -> tuple[TabHeroForConditionalGeneration, TabHeroProcessor, list[Path]]:
-        """The model, its processor, and the records.
+    def load(self, **settings) -> tuple[TabHeroForConditionalGeneration, TabHeroProcessor, list[Path]]:
+        """The model, with `settings` in place of its configuration's, its processor, and the records.
 
         Raises:
             ValueError: there are no records in their folder, or a model for other instruments or another rate.
@@ -53,7 +54,8 @@ class HeadArguments:
         records = audio_inside(Path(self.records)) if self.records else []
         if self.records and not records:
             raise ValueError(f"no audio in {self.records}")
-        model = TabHeroForConditionalGeneration.from_pretrained(self.model)
+        config = TabHeroConfig.from_pretrained(self.model, **settings)
+        model = TabHeroForConditionalGeneration.from_pretrained(self.model, config=config)
         if model.config.num_instruments < len(INSTRUMENTS) or model.config.sampling_rate != SAMPLE_RATE:
             raise ValueError(f"{self.model} does not know {', '.join(INSTRUMENTS)}, or hears no {SAMPLE_RATE} Hz")
         return model, AutoProcessor.from_pretrained(self.model), records
@@ -140,7 +142,7 @@ def kept_songs(
         raise ValueError(f"the songs in {folder} have other lengths, sounds, records or weights: name another folder")
     kept.write_text(json.dumps(settings))
     missing = [seed for seed in seeds if not _file(folder, seed).exists()]
-    for_each_song([partial(_keep, folder, seed, make) for seed in missing], f"hearing songs for {folder}")
+    for_each_song([partial(_keep, folder, seed, make) for seed in missing], f"notes of made songs for {folder}")
     songs = []
     for seed in seeds:
         with np.load(_file(folder, seed), allow_pickle=False) as columns:

@@ -1,5 +1,6 @@
 """Putting notes on frets: what the head is told, what it learns from, and the script."""
 
+import dataclasses
 import runpy
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration, TabHeroPr
 from tabhero_hf.data.score import RESOLUTION
 from tabhero_hf.modeling_tabhero import CHORD_SHAPES, TabHeroFingeringHead, TabHeroPitchHead
 from tabhero_hf.tokenization_tabhero import LANE_SETS
+from tabhero_hf.training import fingering
 from tabhero_hf.training.fingering import (
     HeardCharts,
     Sounds,
@@ -91,15 +93,14 @@ def test_it_learns_where_charts_put_a_melody(monkeypatch):
     monkeypatch.setattr(TabHeroFingeringHead, "LAYERS", 1)
     songs = [written_notes(seed, 20.0) for seed in range(12)]
     head = TabHeroFingeringHead(TabHeroConfig())
-    losses = train_fingering_head(head, songs, HeardCharts.joined([heard(song) for song in songs[:2]]), 80, 4)
+    losses = train_fingering_head(head, songs, [heard(song) for song in songs[:2]], 80, 4)
     share = np.bincount(np.concatenate([song.frets for song in songs])) / sum(len(song.frets) for song in songs)
     without_listening = -(share[share > 0] * np.log(share[share > 0])).sum()
     assert losses[0] > 4 and np.mean(losses[-10:]) < without_listening - 0.3
 
 
 def test_notes_sound_as_others_of_their_pitch_and_chord_did():
-    notes = HeardCharts.joined([heard(written_notes(seed, 10.0)) for seed in range(3)])
-    sounds, rng = Sounds(notes), np.random.default_rng(0)
+    sounds, rng = Sounds([heard(written_notes(seed, 10.0)) for seed in range(3)]), np.random.default_rng(0)
     for chart in written_notes(50, 10.0).by_chart():
         pitches, frets = sounds.of(rng, chart, sound=0)
         assert (pitches.argmax(axis=1) + LOWEST == chart.pitches).all()
@@ -110,6 +111,19 @@ def test_notes_sound_as_others_of_their_pitch_and_chord_did():
         assert len(pitches) == len(frets) == len(seconds) == len(beats) == len(target) > 0
         assert (seconds.diff() >= 0).all() and (beats.diff() >= 0).all() and chart_of.shape == (2,)
         assert ((target == -100) | (target < len(LANE_SETS))).all() and (target >= 0).any()
+
+
+def test_what_is_misheard_in_a_song_is_misheard_together(monkeypatch):
+    monkeypatch.setattr(fingering, "OF_ONE_SONG", 1.0)
+    right = heard(written_notes(0, 10.0))
+    higher = dataclasses.replace(right, pitch_odds=np.roll(right.pitch_odds, 1, axis=1))
+    sounds, rng, errors = Sounds([right, higher]), np.random.default_rng(0), set()
+    for chart in written_notes(0, 10.0).by_chart():
+        for _ in range(4):
+            named = sounds.of(rng, chart, sound=0)[0].argmax(axis=1) + LOWEST
+            (error,) = set((named - chart.pitches).tolist())
+            errors.add(error)
+    assert errors == {0, 1}
 
 
 def test_charts_of_made_songs_are_heard_and_kept(listening_model, tmp_path, demo_song):
@@ -155,6 +169,8 @@ def test_the_script_gives_a_model_a_head_and_leaves_the_rest_as_it_is(listening_
     nothing = model.finger_notes(*(value[:0] for value in arguments), difficulty=3, instrument=0)
     assert nothing.shape == (0, len(LANE_SETS))
     assert TabHeroProcessor.from_pretrained(tmp_path / "out")
+    settings = "generation_config.json"
+    assert (tmp_path / "out" / settings).read_text() == (listening_model / settings).read_text()
 
 
 @pytest.mark.parametrize(
