@@ -99,9 +99,8 @@ class Norm:
 class StepLayer:
     """A decoder layer as steps compute it: products of one input are one product."""
 
-    def __init__(self, layer: nn.Module, rows: int, alone: bool):
+    def __init__(self, layer: nn.Module, rows: int):
         attention, across, mlp = layer.self_attn, layer.encoder_attn, layer.mlp
-        self.alone = alone
         norms = layer.input_layernorm, layer.post_attention_layernorm, layer.final_layernorm
         self.norms = [Norm(norm) for norm in norms]
         self.query_key_value = Projection([attention.q_proj, attention.k_proj, attention.v_proj], rows)
@@ -112,17 +111,13 @@ class StepLayer:
         self.activation, self.down = mlp.activation_fn, Projection([mlp.down_proj], rows)
 
     def hear(self, states: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor] | None) -> torch.Tensor:
-        """Keys and values of encoder states `(windows, positions, hidden)`: `(windows, 2, heads, positions, dim)`, of
-        which each head's lie in memory as `(dim, positions)` where a single row is decoded."""
+        """Keys and values of encoder states `(windows, positions, hidden)`: `(windows, 2, heads, positions, dim)`."""
         keys, values = (
             projection(states).unflatten(-1, (-1, self.across.head_dim))
             for projection in (self.across.k_proj, self.across.v_proj)
         )
         keys = keys if rotation is None else rotated(keys, *rotation)
-        keys_values = torch.stack([keys, values], dim=1)
-        if self.alone:
-            return keys_values.permute(0, 1, 3, 4, 2).contiguous().transpose(3, 4)
-        return keys_values.transpose(2, 3).contiguous()
+        return torch.stack([keys, values], dim=1).transpose(2, 3).contiguous()
 
 
 class StepDecoder:
@@ -133,10 +128,7 @@ class StepDecoder:
 
     def __init__(self, model, rows: int):
         self.model, self.decoder = model, model.model.decoder
-        # Two products read what one query attends to sooner than a fused kernel does, if it lies as (dim, positions).
-        grouped = model.config.num_key_value_heads < model.config.num_attention_heads
-        self.alone = rows == 1 and model.device.type == "cpu" and not grouped
-        self.layers = [StepLayer(layer, rows, self.alone) for layer in self.decoder.layers]
+        self.layers = [StepLayer(layer, rows) for layer in self.decoder.layers]
         self.norm = Norm(self.decoder.norm)
         self.head = copy.copy(model)  # for its `token_logits`
         self.head._modules = {name: child for name, child in model._modules.items() if name != "lm_head"}
@@ -260,11 +252,7 @@ class WindowBatch:
 
         # Of each layer, keys and values: of the tokens, with room for all that there will be, and of the audio.
         room = num_windows * num_charts, 2, config.num_key_value_heads, max_length - 1, config.head_dim
-        if steps.alone:
-            room = *room[:3], room[4], room[3]
         self.written = [states.new_empty(room) for _ in steps.layers]
-        if steps.alone:
-            self.written = [written.transpose(3, 4) for written in self.written]
         self.length = 0
         self.positions_per_bin, rotation = None, None
         if config.time_aligned_cross_attention:
@@ -340,12 +328,7 @@ class WindowBatch:
             # (batch, count, heads, head_dim) -> (batch, count, heads * head_dim)
             keys, values = keys_values.unbind(dim=1)
             query = query.transpose(1, 2)
-            if steps.alone:
-                scores = (query * config.head_dim**-0.5) @ keys.transpose(2, 3)
-                scores = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
-                attended = scores.softmax(dim=-1) @ values
-            else:
-                attended = F.scaled_dot_product_attention(query, keys, values, mask, enable_gqa=grouped)
+            attended = F.scaled_dot_product_attention(query, keys, values, mask, enable_gqa=grouped)
             return attended.transpose(1, 2).flatten(2)
 
         for layer, written, audio in zip(steps.layers, self.written, self.audio, strict=True):
