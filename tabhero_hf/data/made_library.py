@@ -76,11 +76,14 @@ def for_each_song(calls: Sequence[Callable[[], None]], description: str, workers
     """Runs calls, one a song, in processes of their own, as many as `workers` or processors, and shows how far it is.
     What one of them raises ends them all, but for those that run."""
     # A forked worker would inherit the locks of threads.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        tasks = [pool.submit(call) for call in calls]
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    with pool, tqdm(total=len(calls), desc=description, unit="song") as progress:
         try:
-            for task in tqdm(as_completed(tasks), total=len(tasks), desc=description, unit="song"):
-                task.result()
+            # One goes first: it compiles librosa's kernels into files, which processes that write them at once spoil.
+            for part in calls[:1], calls[1:]:
+                for task in as_completed([pool.submit(call) for call in part]):
+                    task.result()
+                    progress.update()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
