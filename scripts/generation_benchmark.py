@@ -51,15 +51,20 @@ def made_song(minutes: float) -> tuple[dict[str, torch.Tensor], float]:
     return dict(windows), extractor.frames_to_seconds(frames)
 
 
+def time_done(device: str) -> float:
+    """The time, once what is under way on a device is done."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return clock()
+
+
 def seconds_of(work: Callable[[], object], device: str, repeats: int) -> float:
     """Median of several runs, after one to warm up."""
     times = []
     for _ in range(repeats + 1):
         started = clock()
         work()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        times.append(clock() - started)
+        times.append(time_done(device) - started)
     return statistics.median(times[1:])
 
 
@@ -136,9 +141,7 @@ def measure(model, windows: dict[str, torch.Tensor], charts: int, repeats: int, 
         with watched_steps() as steps, peak_memory(device) as peak:
             started = clock()
             ids = model.generate_windows(**windows, **asked, max_new_tokens=MAX_TOKENS)
-            if device == "cuda":
-                torch.cuda.synchronize()
-            seconds = clock() - started
+            seconds = time_done(device) - started
         full = [at for at, rows in steps if rows == steps[0][1]]
         times = [later - earlier for earlier, later in zip(full, full[1:], strict=False)][1:]  # the first one projects
         runs.append(seconds)
@@ -183,9 +186,7 @@ def growth(model, windows: dict[str, torch.Tensor], charts: int, length: int) ->
             batch.length = first + token
             started = clock()
             batch._step(length)
-            if device == "cuda":
-                torch.cuda.synchronize()
-            times.append(clock() - started)
+            times.append(time_done(device) - started)
     return statistics.median(late) / statistics.median(early) - 1
 
 
@@ -201,9 +202,7 @@ def plain_step(model, windows: dict[str, torch.Tensor], charts: int) -> float:
     for tokens in (4, PLAIN_TOKENS):
         started = clock()
         model.generate(**inputs, max_new_tokens=tokens)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(clock() - started)
+        times.append(time_done(device.type) - started)
     return 1000 * (times[1] - times[0]) / (PLAIN_TOKENS - 4)
 
 
