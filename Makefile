@@ -65,7 +65,7 @@ checkpoint: setup
 	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/model $(SHIPPED)/model/checkpoint-1300 \
 		$(SHIPPED)/model/checkpoint-1400 --earlier tabhero_hf/checkpoints/tiny
 
-# Its pitch head, learned anew from made songs and the same records, in some twenty minutes.
+# Its pitch head, learned anew from made songs and the same records, in some half an hour.
 pitch-head: setup
 	for records in $(RECORDS); do $(BIN)/python -m zipfile -e $$records $(SHIPPED)/recordings || exit 1; done
 	$(BIN)/python scripts/train_pitch_head.py --model tabhero_hf/checkpoints/tiny --output_dir $(SHIPPED)/pitched \

@@ -1,6 +1,6 @@
 #!/usr/bin/env python
 """
-Train the checkpoint that ships with the package, on synthetic windows alone.
+Train a first model on synthetic windows alone, as the bundled checkpoint began.
 
     python scripts/train_synthetic.py --output_dir runs/tiny
 
