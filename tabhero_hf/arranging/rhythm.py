@@ -18,19 +18,24 @@ BINARY, TRIPLETS = 4, 3
 
 NEUTRAL = {Difficulty.EASY: -2.8, Difficulty.MEDIUM: -2.2, Difficulty.HARD: -1.6, Difficulty.EXPERT: -1.6}
 """Log-odds of a note at a place that speak neither for nor against one. Listeners are the less sure the less a song is
-like those they have learned from, so that these are below the log-odds of a usual place. These, ``TRUST`` and
-``ENOUGH`` were chosen for the bundled checkpoint, see docs/charting.md."""
+like those they have learned from, so that these are below the log-odds of a usual place. These, the first ``TRUST``
+and ``ENOUGH`` were chosen for the bundled checkpoint, see docs/charting.md."""
 
-SURE, LOWER = (0.82, 0.88), 0.8
-"""Where places part clearly into those with notes and those without, as those of an instrument alone do, less is a
-note: how much of the variance of the log-odds lies between the two from which share on, and from which wholly, and by
-how much. Chosen on made songs that no training saw."""
+SURE = 0.75, 0.88
+"""Where places part clearly into those with notes and those without, as those of an instrument alone do, a listener is
+sure: how much of the variance of the log-odds lies between the two from which share on, and from which wholly."""
+
+HIGHER, UNDER = 0.6, 0.3
+"""By how much log-odds that speak neither for nor against a note are higher then, and how far below those of places
+with notes they stay, as all of these may be soft. These, ``SURE`` and what ``TRUST`` is then were chosen on made songs
+that no training saw."""
 
 CLEARLY = 1.6
 """Triplets have to agree with what is heard better by this factor than halves and quarters of a beat."""
 
-TRUST = 0.75
-"""Of the log-odds beyond that, as places next to each other are heard by the same ear."""
+TRUST = 0.75, 3.0
+"""Of the log-odds beyond that, as places next to each other are heard by the same ear: of a listener who is not sure,
+and of one who is."""
 
 PASSAGE_BEATS = 8.0
 """Standard deviation of the passage around a beat that has one rhythm."""
@@ -100,8 +105,10 @@ def find_onsets(
     none = np.concatenate([[0.0], np.cumsum(log_none)])
     likely = np.clip(1 - np.exp(none[edges[1:]] - none[edges[:-1]]), 3e-4, 0.9)
     log_odds = np.log(likely / (1 - likely))
-    sure = np.interp(_parted(log_odds), SURE, (0.0, 1.0))
-    evidence = TRUST * (log_odds - (NEUTRAL[difficulty] - LOWER * sure))
+    parted, notes = _parted(log_odds)
+    sure, neutral = np.interp(parted, SURE, (0.0, 1.0)), NEUTRAL[difficulty]
+    neutral += sure * min(HIGHER, notes - UNDER - neutral)
+    evidence = np.interp(sure, (0.0, 1.0), TRUST) * (log_odds - neutral)
     bins = np.rint(places.seconds / bin_seconds).astype(np.int64)
     within = bins < len(probability)
     told = _with_rhythm(evidence, places)
@@ -109,15 +116,19 @@ def find_onsets(
     return Onsets(places.ticks[within & (told >= ENOUGH)], onsets)
 
 
-def _parted(values: np.ndarray) -> float:
+def _parted(values: np.ndarray) -> tuple[float, float]:
     """The share of the variance of values that lies between those below and above the threshold at which it is most
-    ([Otsu, 1979](https://doi.org/10.1109/TSMC.1979.4310076)): 1 for two values, 0 for one."""
+    ([Otsu, 1979](https://doi.org/10.1109/TSMC.1979.4310076)), 1 for two values, 0 for one; and the mean of those
+    above."""
     values, count = np.sort(values), len(values)
+    if values[0] == values[-1]:
+        return 0.0, float(values[0])
     below = np.arange(1, count)
     total = values.cumsum()[:-1]
-    apart = total / below - (values.sum() - total) / (count - below)
-    between = below * (count - below) * apart**2 / count**2
-    return float(between.max(initial=0.0) / max(values.var(), 1e-9))
+    lower, upper = total / below, (values.sum() - total) / (count - below)
+    between = below * (count - below) * (upper - lower) ** 2 / count**2
+    most = between.argmax()
+    return float(between[most] / values.var()), float(upper[most])
 
 
 def _with_rhythm(evidence: np.ndarray, places: _Places) -> np.ndarray:
