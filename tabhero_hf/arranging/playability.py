@@ -20,9 +20,9 @@ from tabhero_hf.charts import (
 from tabhero_hf.charts.check import SUSTAIN_GAP
 from tabhero_hf.charts.measures import Measures
 
-SAME_RIFF = 0.65
-"""The part of notes on the same lanes from which measures of one rhythm are one riff: two of three are enough, three
-of five are not."""
+SAME_RIFF = 0.85
+"""The part of notes on the same lanes from which measures of one rhythm are one riff: all of up to six, all but one of
+up to thirteen. Easy measures often have one rhythm, and are other riffs all the same."""
 
 FASTEST_LEAPS = {3: 0.100, 4: 0.150}
 """Seconds that single notes so many lanes apart are apart, at least."""

@@ -134,12 +134,18 @@ def test_onsets_climb_as_notes_do():
 
 
 def test_one_riff_has_one_set_of_frets():
-    riff = [(0, 2), (1, 0), (2, 1), (3, 3), (4, 1)]
-    notes = [Note(1920 * bar + 240 * step, (lane,)) for bar in range(8) for step, lane in riff]
-    notes[7] = Note(notes[7].tick, (4,))
-    notes[18] = Note(notes[18].tick, (0,))
+    riff = [2, 0, 1, 3, 1, 0, 2]
+    notes = [Note(1920 * bar + 240 * step, (lane,)) for bar in range(8) for step, lane in enumerate(riff)]
+    notes[9] = Note(notes[9].tick, (4,))
+    notes[25] = Note(notes[25].tick, (0,))
     lanes = [note.lanes[0] for note in make_playable(track(*notes), MAP).notes]
-    assert lanes == [2, 0, 1, 3, 1] * 8
+    assert lanes == riff * 8
+
+
+def test_measures_of_one_rhythm_are_other_riffs_on_other_frets():
+    lanes = [0, 2, 1, 3, 0, 2, 1, 4] * 3
+    notes = [Note(480 * beat, (lane,)) for beat, lane in enumerate(lanes)]
+    assert [note.lanes[0] for note in make_playable(track(*notes, difficulty=EASY), MAP).notes] == lanes
 
 
 def test_no_hand_has_to_leap():
