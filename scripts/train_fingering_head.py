@@ -32,7 +32,7 @@ class Arguments(HeadArguments):
     songs: int = field(default=6000, metadata={"help": "How many others are composed and charted alone."})
     first_seed: int = field(default=50_000, metadata={"help": "Seed of the first one."})
     seconds: float | None = field(default=60.0, metadata={"help": "As of scripts/make_training_songs.py."})
-    steps: int = field(default=2400, metadata={"help": "Batches of 16 passages."})
+    steps: int = field(default=800, metadata={"help": "Batches of 16 passages."})
 
 
 def right(model: TabHeroForConditionalGeneration, chart: HeardCharts) -> float:

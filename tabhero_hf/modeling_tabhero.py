@@ -579,26 +579,44 @@ class TabHeroPitchHead(nn.Module):
 
 
 class TabHeroFingeringLayer(nn.Module):
-    """Notes attend to each other, however they stand in time; then each for itself."""
+    """
+    Notes attend to each other, however they stand in time; then each for itself.
 
-    def __init__(self, width: int, heads: int):
+    Which of them a note attends to, and what it makes of them, is told by the intervals between them, as by distances
+    in [Shaw et al., 2018](https://huggingface.co/papers/1803.02155).
+    """
+
+    def __init__(self, width: int, heads: int, intervals: int):
         super().__init__()
         self.heads = heads
         self.attention_norm, self.mlp_norm = nn.RMSNorm(width), nn.RMSNorm(width)
         self.query_key_value, self.output = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.interval_keys = nn.Parameter(torch.zeros(heads, width // heads, intervals))
+        self.interval_values = nn.Parameter(torch.zeros(heads, intervals, width // heads))
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(
-        self, states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, mask: torch.Tensor | None
+        self,
+        states: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        between: torch.Tensor,
+        mask: torch.Tensor | None,
     ) -> torch.Tensor:
         """
-        `states` `(batch, notes, width)`, `cos` and `sin` `(batch, 1, notes, head_dim)`, `mask` `(batch, 1, 1, notes)`
-        -> `(batch, notes, width)`.
+        `states` `(batch, notes, width)`, `cos` and `sin` `(batch, 1, notes, head_dim)`, `between` `(batch, notes,
+        notes, intervals)`, `mask` `(batch, 1, 1, notes)` -> `(batch, notes, width)`.
         """
         projected = self.query_key_value(self.attention_norm(states)).unflatten(-1, (3, self.heads, -1))
         query, key, value = projected.permute(2, 0, 3, 1, 4)
+        asked = (query @ self.interval_keys).transpose(1, 2)
         query, key = (each * cos + rotate_half(each) * sin for each in (query, key))
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        scores = query @ key.transpose(2, 3) + (asked @ between.transpose(2, 3)).transpose(1, 2)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        weights = (scores * query.shape[-1] ** -0.5).softmax(dim=-1)
+        told = (weights.transpose(1, 2) @ between).transpose(1, 2)
+        attended = weights @ value + told @ self.interval_values
         states = states + self.output(attended.transpose(1, 2).flatten(2))
         return states + self.down(F.gelu(self.up(self.mlp_norm(states))))
 
@@ -609,8 +627,9 @@ class TabHeroFingeringHead(nn.Module):
 
     A charter puts a melody on five lanes by its contour, and riffs that come back on the same ones. So a note is
     described by intervals: how often what is played in the beats around it is so many semitones higher or lower, and
-    the same for its neighbours. What is learned in one key is known in all. Notes attend to each other with rotary
-    embeddings ([Su et al., 2021](https://huggingface.co/papers/2104.09864)) of their times in beats.
+    the same for its neighbours. What is learned in one key is known in all. Notes attend to each other by the
+    intervals between them, and with rotary embeddings ([Su et al., 2021](https://huggingface.co/papers/2104.09864)) of
+    their times in beats.
     """
 
     WIDTH, LAYERS, HEADS = 96, 3, 4
@@ -640,13 +659,15 @@ class TabHeroFingeringHead(nn.Module):
 
     def __init__(self, config: TabHeroConfig):
         super().__init__()
-        kinds = 2 * len(self.AROUND) + len(self.NEIGHBOURS)
-        self.intervals = nn.Linear(kinds * (2 * self.SEMITONES + 1), self.WIDTH)
+        kinds, intervals = 2 * len(self.AROUND) + len(self.NEIGHBOURS), 2 * self.SEMITONES + 1
+        self.intervals = nn.Linear(kinds * intervals, self.WIDTH)
         self.shapes = nn.Linear(max(CHORD_SHAPES) + 1, self.WIDTH)
         self.places = nn.Linear(2 + 2 * len(self.BARS), self.WIDTH)
         self.difficulty_embedding = nn.Embedding(config.num_difficulties, self.WIDTH)
         self.instrument_embedding = nn.Embedding(config.num_instruments, self.WIDTH)
-        self.layers = nn.ModuleList([TabHeroFingeringLayer(self.WIDTH, self.HEADS) for _ in range(self.LAYERS)])
+        self.layers = nn.ModuleList(
+            [TabHeroFingeringLayer(self.WIDTH, self.HEADS, intervals) for _ in range(self.LAYERS)]
+        )
         self.norm = nn.RMSNorm(self.WIDTH)
         self.out = nn.Linear(self.WIDTH, config.num_fret_tokens)
 
@@ -680,9 +701,15 @@ class TabHeroFingeringHead(nn.Module):
         angles = (2 * math.pi * beats[:, None, :, None] / periods).repeat(1, 1, 1, 2)
         cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
         mask = None if attention_mask is None else attention_mask.bool()[:, None, None]
+        between = self._between(pitches).to(dtype)
         for layer in self.layers:
-            states = layer(states, cos, sin, mask)
+            states = layer(states, cos, sin, between, mask)
         return self.out(self.norm(states))
+
+    def _between(self, pitches: torch.Tensor) -> torch.Tensor:
+        """How likely each note is so many semitones below each other one, `(batch, notes, notes, intervals)`."""
+        shifted = F.pad(pitches, (self.SEMITONES, self.SEMITONES)).unfold(-1, pitches.shape[-1], 1)
+        return torch.einsum("bip,bjkp->bijk", pitches, shifted)
 
     def _intervals(self, pitches: torch.Tensor, beats: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """How many notes around each, and how likely each neighbour, are so many semitones away."""
@@ -733,6 +760,9 @@ class TabHeroPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module):
         if isinstance(module, TabHeroOnsetGate):
             init.zeros_(module.weight)
+        elif isinstance(module, TabHeroFingeringLayer):
+            init.zeros_(module.interval_keys)
+            init.zeros_(module.interval_values)
         elif isinstance(module, nn.Embedding):
             # Tied to the output: logits start with the same small spread at every width, so that the loss starts at
             # that of chance.

@@ -75,6 +75,21 @@ def test_what_is_learned_in_one_key_is_known_in_all(head):
         assert not torch.allclose(head(*told(chart), ids, ids), head(*told(upside_down), ids, ids), atol=1e-2)
 
 
+def test_a_riff_is_known_again_however_far_away_it_was():
+    """By the intervals to all other notes, and not only to those around it."""
+    torch.manual_seed(0)
+    head = TabHeroFingeringHead(TabHeroConfig()).eval()
+    (chart, *_) = written_notes(3, 40.0).by_chart()
+    far = chart.beats > chart.beats[0] + 2 * max(head.AROUND)
+    moved = type(chart)(**{**chart.columns(), "pitches": chart.pitches + np.where(far, 1, 0).astype(np.int16)})
+    ids = torch.zeros(1, dtype=torch.long)
+    with torch.no_grad():
+        for layer in head.layers:
+            layer.interval_values.normal_()
+        first, second = (head(*told(each), ids, ids)[0, 0] for each in (chart, moved))
+    assert far.sum() > 10 and not torch.allclose(first, second, atol=1e-3)
+
+
 def test_a_chart_is_fingered_alone_as_beside_a_longer_one(head):
     longer, shorter, *_ = sorted(written_notes(3, 10.0).by_chart(), key=lambda chart: -len(chart.charts))
     count, most = len(shorter.charts), len(longer.charts)
