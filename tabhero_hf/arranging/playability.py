@@ -20,9 +20,9 @@ from tabhero_hf.charts import (
 from tabhero_hf.charts.check import SUSTAIN_GAP
 from tabhero_hf.charts.measures import Measures
 
-SAME_RIFF = 0.85
-"""The part of notes on the same lanes from which measures of one rhythm are one riff: all of up to six, all but one of
-up to thirteen. Easy measures often have one rhythm, and are other riffs all the same."""
+SAME_RIFF, FEWEST = 0.65, 7
+"""The part of notes on the same lanes from which measures of one rhythm are one riff, and how many notes it takes:
+measures of fewer often have one rhythm and are other riffs all the same, unless all of their notes are alike."""
 
 FASTEST_LEAPS = {3: 0.100, 4: 0.150}
 """Seconds that single notes so many lanes apart are apart, at least."""
@@ -49,10 +49,11 @@ def make_playable(track: Track, tempo_map: TempoMap) -> Track:
     return replace(track, notes=tuple(_with_sustains(notes, tempo_map)))
 
 
-def riffs(notes: Sequence[Note], measures: Measures) -> list[list[list[int]]]:
+def riffs(notes: Sequence[Note], measures: Measures, fewest: int = FEWEST) -> list[list[list[int]]]:
     """Measures that play the same: for each riff, the indices of the notes of each of its measures.
 
-    They have the same rhythm, and most of their notes on the same lanes as the first of them.
+    They have the same rhythm, and most of their notes on the same lanes as the first of them; of measures of fewer
+    notes than `fewest` all.
     """
     by_measure: dict[int, list[int]] = {}
     for i, note in enumerate(notes):
@@ -61,7 +62,8 @@ def riffs(notes: Sequence[Note], measures: Measures) -> list[list[list[int]]]:
     for measure, indices in by_measure.items():
         line = measures.line(measure)
         known = by_rhythm.setdefault(tuple(notes[i].tick - line for i in indices), [])
-        riff = next((riff for riff in known if _alike(notes, riff[0], indices) >= SAME_RIFF), None)
+        same = SAME_RIFF if len(indices) >= fewest else 1
+        riff = next((riff for riff in known if _alike(notes, riff[0], indices) >= same), None)
         if riff is None:
             known.append([indices])
         else:

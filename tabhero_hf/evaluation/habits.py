@@ -69,7 +69,7 @@ def _leaps(track: Track, apart: np.ndarray) -> int:
 
 def _riffs_alike(track: Track, measures: Measures) -> float:
     alike = total = 0
-    for riff in riffs(track.notes, measures):
+    for riff in riffs(track.notes, measures, fewest=1):
         if len(riff) > 1:
             for column in zip(*riff, strict=True):
                 alike += Counter(track.notes[i].lanes for i in column).most_common(1)[0][1]
