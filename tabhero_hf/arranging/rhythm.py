@@ -108,7 +108,7 @@ def find_onsets(
     parted, notes = _parted(log_odds)
     sure, neutral = np.interp(parted, SURE, (0.0, 1.0)), NEUTRAL[difficulty]
     neutral += sure * min(HIGHER, notes - UNDER - neutral)
-    evidence = np.interp(sure, (0.0, 1.0), TRUST) * (log_odds - neutral)
+    evidence = np.interp(parted, SURE, TRUST) * (log_odds - neutral)
     bins = np.rint(places.seconds / bin_seconds).astype(np.int64)
     within = bins < len(probability)
     told = _with_rhythm(evidence, places)
