@@ -5,12 +5,12 @@ from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_rope_utils import RopeParameters
 
-# Width, decoder layers, attention heads and feed-forward width of the named sizes.
+# Width, decoder layers, attention heads, key and value heads, and feed-forward width of the named sizes.
 NAMED_SIZES = {
-    "tiny": (256, 4, 8, 1024),
-    "small": (384, 4, 6, 1536),
-    "base": (512, 6, 8, 2048),
-    "large": (768, 8, 12, 3072),
+    "tiny": (256, 4, 8, 2, 1024),
+    "small": (384, 4, 6, 2, 1536),
+    "base": (512, 6, 8, 2, 2048),
+    "large": (768, 8, 12, 3, 3072),
 }
 
 
@@ -40,7 +40,9 @@ class TabHeroConfig(PreTrainedConfig):
         num_attention_heads (`int`, defaults to 8):
             Attention heads of a decoder layer.
         num_key_value_heads (`int`, *optional*):
-            Key and value heads (grouped-query attention). `num_attention_heads` when unset.
+            Key and value heads of a decoder layer: so many groups of query heads share them, and so much less is
+            cached and read in each step ([grouped-query attention](https://huggingface.co/papers/2305.13245)).
+            `num_attention_heads` when unset.
         head_dim (`int`, *optional*):
             Width of one head, even. `hidden_size // num_attention_heads` when unset.
         hidden_act (`str`, defaults to `"silu"`):
@@ -220,13 +222,16 @@ class TabHeroConfig(PreTrainedConfig):
         """The configuration of a named size, `tiny`, `small`, `base` or `large`; `kwargs` override its fields."""
         if size not in NAMED_SIZES:
             raise ValueError(f"unknown size {size!r}: choose one of {', '.join(NAMED_SIZES)}")
-        width, layers, heads, intermediate = NAMED_SIZES[size]
+        width, layers, heads, key_value_heads, intermediate = NAMED_SIZES[size]
         fields = {
             "hidden_size": width,
             "num_hidden_layers": layers,
             "num_attention_heads": heads,
+            "num_key_value_heads": key_value_heads,
             "intermediate_size": intermediate,
         }
+        if "num_attention_heads" in kwargs:
+            del fields["num_key_value_heads"]  # they are groups of the size's own heads
         return cls(**{**fields, **kwargs})
 
 

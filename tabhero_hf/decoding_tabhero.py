@@ -315,7 +315,7 @@ class WindowBatch:
         their `times` in bins: what the model's `forward` gives.
         """
         steps, decoder, rows, config = self.steps, self.steps.decoder, self.rows, self.steps.model.config
-        heads, grouped = config.num_attention_heads, config.num_key_value_heads < config.num_attention_heads
+        heads, groups = config.num_attention_heads, config.num_attention_heads // config.num_key_value_heads
         count, start, end = tokens.shape[1], self.length, self.length + tokens.shape[1]
         hidden_states = decoder.embed_tokens(tokens) + rows["condition"][:, None]  # (rows, count, hidden)
         rotation = steps.rotation(hidden_states, torch.arange(start, end, device=times.device)[None])
@@ -323,13 +323,15 @@ class WindowBatch:
         causal = None
         if count > 1:
             causal = torch.ones(count, end, dtype=torch.bool, device=times.device).tril(start)
+            causal = causal.repeat_interleave(groups, dim=0)
 
         def attend(query: torch.Tensor, keys_values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-            # (batch, count, heads, head_dim) -> (batch, count, heads * head_dim)
+            # (batch, count, heads, head_dim) -> (batch, count, heads * head_dim). Heads that share keys and values are
+            # more queries to them, so that these are read once.
             keys, values = keys_values.unbind(dim=1)
-            query = query.transpose(1, 2)
-            attended = F.scaled_dot_product_attention(query, keys, values, mask, enable_gqa=grouped)
-            return attended.transpose(1, 2).flatten(2)
+            query = query.unflatten(2, (-1, groups)).transpose(1, 2).flatten(2, 3)
+            attended = F.scaled_dot_product_attention(query, keys, values, mask)
+            return attended.unflatten(2, (-1, groups)).transpose(1, 2).flatten(2)
 
         for layer, written, audio in zip(steps.layers, self.written, self.audio, strict=True):
             norm, cross_norm, mlp_norm = layer.norms

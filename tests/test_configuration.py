@@ -3,14 +3,25 @@ import pytest
 from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration
 
 
-@pytest.mark.parametrize(("size", "millions"), [("tiny", 6.1), ("small", 13.5), ("base", 34.3), ("large", 100.4)])
-def test_named_sizes_have_the_stated_parameters(size, millions):
-    config = TabHeroConfig.from_size(size, onset_head=False, onset_pointer=False, fret_pointer=False)
+@pytest.mark.parametrize(
+    ("size", "heads", "original", "stated"),
+    [("tiny", 8, 6.1, 5.4), ("small", 6, 13.5, 12.3), ("base", 8, 34.3, 30.2), ("large", 12, 100.4, 87.5)],
+)
+def test_named_sizes_have_the_stated_parameters(size, heads, original, stated):
     import torch
 
-    with torch.device("meta"):
-        model = TabHeroForConditionalGeneration(config)
-    assert model.num_parameters() / 1e6 == pytest.approx(millions, abs=0.05)
+    def millions(**fields) -> float:
+        with torch.device("meta"):
+            return TabHeroForConditionalGeneration(TabHeroConfig.from_size(size, **fields)).num_parameters() / 1e6
+
+    assert millions() == pytest.approx(stated, abs=0.05)
+    bare = {"onset_head": False, "onset_pointer": False, "fret_pointer": False}
+    assert millions(**bare, num_key_value_heads=heads) == pytest.approx(original, abs=0.05)
+
+
+def test_other_heads_of_a_named_size_have_keys_and_values_of_their_own():
+    assert TabHeroConfig.from_size("base", num_attention_heads=4).num_key_value_heads == 4
+    assert TabHeroConfig.from_size("base", num_attention_heads=4, num_key_value_heads=1).num_key_value_heads == 1
 
 
 def test_unknown_size_names_the_known_ones():

@@ -22,6 +22,9 @@ class ModelArguments:
     )
     size: str = field(default="tiny", metadata={"help": "Size of a new model: tiny, small, base or large."})
     encoder_layers: int = field(default=2, metadata={"help": "Self-attention layers of a new model's encoder."})
+    num_key_value_heads: int | None = field(
+        default=None, metadata={"help": "Key and value heads of a new model's decoder; those of its size when unset."}
+    )
     onset_pointer: bool = field(default=True, metadata={"help": "Whether TIME tokens point to onsets heard."})
     fret_pointer: bool = field(default=True, metadata={"help": "Whether FRET tokens point to frets heard."})
     listening_loss_weight: float = field(
@@ -34,6 +37,8 @@ class ModelArguments:
 
     def new_config(self, **fields) -> TabHeroConfig:
         """The configuration of a new model, with more `fields`."""
+        if self.num_key_value_heads is not None:
+            fields["num_key_value_heads"] = self.num_key_value_heads
         return TabHeroConfig.from_size(
             self.size,
             encoder_layers=self.encoder_layers,

@@ -125,6 +125,8 @@ def _facts(config: TabHeroConfig) -> dict[str, str]:
     with torch.device("meta"):
         parameters = TabHeroForConditionalGeneration(config).num_parameters()
     heads = f"{config.num_attention_heads} heads"
+    if config.num_key_value_heads < config.num_attention_heads:
+        heads += f", {config.num_key_value_heads} of keys and values"
     return {
         "Parameters": f"{parameters / 1e6:.1f} million",
         "Encoder": f"width {config.encoder_hidden_size}, {config.downsample_factor} mel frames to a position, "
