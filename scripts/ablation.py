@@ -2,7 +2,7 @@
 """
 What each training option is worth: short runs on synthetic music, alike but for one option, at equal steps.
 
-    python scripts/ablation.py --output_dir runs/ablation       # some 25 minutes on two cores; goes on if stopped
+    python scripts/ablation.py --output_dir runs/ablation       # some 35 minutes on two cores; goes on if stopped
 
 Writes `ablation.json` and `ablation.md`, scored on windows that no run trained on.
 """
@@ -26,6 +26,9 @@ from tabhero_hf.training.run import train
 VARIANTS = {
     "defaults": {},
     "defaults, another seed": {"seed": 1},
+    "8 key and value heads, of 8": {"num_key_value_heads": 8},
+    "4 of them": {"num_key_value_heads": 4},
+    "1 of them": {"num_key_value_heads": 1},
     "no onset pointer": {"onset_pointer": False},
     "no fret pointer": {"fret_pointer": False},
     "no listening loss": {"listening_loss_weight": 0},
