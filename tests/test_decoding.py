@@ -338,9 +338,11 @@ def test_no_note_is_cut_where_there_are_more_onsets_than_tokens(model):
 
 
 @pytest.mark.parametrize("settings", [{}, {"num_beams": 2}, {"do_sample": True}], ids=["greedy", "beams", "sampled"])
-@pytest.mark.parametrize(("attention", "tells_frets"), [("sdpa", True), ("sdpa", False), ("eager", True)])
-def test_generate_is_told_alike(settings, attention, tells_frets):
-    inputs, model = song(LONG, 1200), long_winded()
+@pytest.mark.parametrize(
+    ("attention", "tells_frets", "key_value_heads"), [("sdpa", True, 1), ("sdpa", False, 2), ("eager", True, 2)]
+)
+def test_generate_is_told_alike(settings, attention, tells_frets, key_value_heads):
+    inputs, model = song(LONG, 1200), long_winded(num_key_value_heads=key_value_heads)
     model.set_attn_implementation(attention)
     onsets = told(model, inputs)
     frets = torch.randint(len(LAYOUT.fret), onsets.shape) if tells_frets else None
