@@ -190,8 +190,11 @@ def growth(model, windows: dict[str, torch.Tensor], charts: int, length: int) ->
     return statistics.median(late) / statistics.median(early) - 1
 
 
-def plain_step(model, windows: dict[str, torch.Tensor], charts: int) -> float:
-    """Milliseconds of a step of `generate()` with a row for each chart of each window: its later steps' mean."""
+def plain_step(model, windows: dict[str, torch.Tensor], charts: int, **settings) -> float:
+    """
+    Milliseconds of a step of `generate()` with a row for each chart of each window: its later steps' mean. What
+    `settings` of it have to warm up, such as a step that is compiled, is done before.
+    """
     device, rows = model.device, len(windows["input_features"]) * charts
     inputs = {name: values.to(device).repeat_interleave(charts, dim=0) for name, values in windows.items()}
     inputs |= {
@@ -200,8 +203,10 @@ def plain_step(model, windows: dict[str, torch.Tensor], charts: int) -> float:
     }
     times = []
     for tokens in (4, PLAIN_TOKENS):
+        if settings:
+            model.generate(**inputs, max_new_tokens=tokens, **settings)
         started = clock()
-        model.generate(**inputs, max_new_tokens=tokens)
+        model.generate(**inputs, max_new_tokens=tokens, **settings)
         times.append(time_done(device.type) - started)
     return 1000 * (times[1] - times[0]) / (PLAIN_TOKENS - 4)
 
@@ -327,6 +332,10 @@ def generate(
             f"single stream; a step of generate(): {measured['plain_step_milliseconds']:.1f} ms, "
             f"{measured['plain_step_milliseconds'] / one['step_milliseconds']:.1f} x ours"
         )
+        if device == "cuda":
+            # transformers compiles steps of a static cache there, by default to CUDA graphs.
+            measured["graph_step_milliseconds"] = plain_step(model, windows, 1, cache_implementation="static")
+            print(f"  a step of generate() as a CUDA graph: {measured['graph_step_milliseconds']:.1f} ms")
         print(
             f"  as the pipeline charts it, told when and where: {seconds / told[0]:.1f} x real time for 1 difficulty, "
             f"{seconds / told[1]:.1f} x for 4 ({told[1] / told[0]:.2f} x the time of 1)"

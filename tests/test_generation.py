@@ -1,6 +1,6 @@
 import pytest
 import torch
-from transformers import GenerationConfig
+from transformers import CompileConfig, GenerationConfig
 
 from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration, TabHeroGrammarLogitsProcessor, TabHeroTokenizer
 
@@ -139,6 +139,16 @@ def test_caches_do_not_change_what_is_written(model, strategy, cache):
     # Compiling the step is another test's matter; here it would only take time.
     config = GenerationConfig(**{**model.generation_config.to_dict(), "disable_compile": True})
     ids = model.generate(**inputs, generation_config=config, max_new_tokens=25, **strategy, **cache)
+    assert ids.tolist() == expected.tolist()
+
+
+@pytest.mark.slow
+def test_steps_that_transformers_compiles_write_the_same(model):
+    inputs = windows(4)
+    expected = model.generate(**inputs, max_new_tokens=25)
+    compiled = CompileConfig(mode="default", fullgraph=True)
+    compiled._compile_all_devices = True  # else on accelerators alone
+    ids = model.generate(**inputs, max_new_tokens=25, cache_implementation="static", compile_config=compiled)
     assert ids.tolist() == expected.tolist()
 
 
