@@ -327,7 +327,7 @@ class WindowBatch:
 
         def attend(query: torch.Tensor, keys_values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
             # (batch, count, heads, head_dim) -> (batch, count, heads * head_dim). Heads that share keys and values are
-            # more queries to them, so that these are read once.
+            # more queries to them, so that these are read once: (batch, key_value_heads, count * groups, head_dim).
             keys, values = keys_values.unbind(dim=1)
             query = query.unflatten(2, (-1, groups)).transpose(1, 2).flatten(2, 3)
             attended = F.scaled_dot_product_attention(query, keys, values, mask)

@@ -28,6 +28,7 @@ from .trainer import TabHeroTrainer
 SIZE_FIELDS = (
     "hidden_size",
     "num_hidden_layers",
+    "num_key_value_heads",
     "encoder_layers",
     "onset_pointer",
     "fret_pointer",

@@ -18,7 +18,7 @@ from huggingface_hub import HfApi, ModelCard
 from safetensors.torch import load_file
 from transformers import AutoProcessor
 
-from tabhero_hf import TabHeroFeatureExtractor, TabHeroForConditionalGeneration, TabHeroProcessor
+from tabhero_hf import TabHeroConfig, TabHeroFeatureExtractor, TabHeroForConditionalGeneration, TabHeroProcessor
 from tabhero_hf.modeling_tabhero import TabHeroFingeringHead, TabHeroPitchHead
 from tabhero_hf.training.arguments import parse_arguments
 from tabhero_hf.training.model_card import add_results
@@ -297,11 +297,16 @@ def test_a_vocabulary_of_another_size_is_refused(flags, small_model, tmp_path):
         train(*parse_arguments(flags(model_name_or_path=other)))
 
 
-def test_a_checkpoint_of_another_size_is_refused(flags, tmp_path):
+def test_a_checkpoint_of_another_size_is_refused(flags, small_model, tmp_path):
     train(*parse_arguments(flags(max_steps=2)))
     resumed = flags(model_name_or_path="", size="tiny", resume_from_checkpoint="true")
     with pytest.raises(ValueError, match="checkpoint-2 has hidden_size 32, but this run's model has 256"):
         train(*parse_arguments(resumed))
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
+    other = shutil.copytree(small_model, tmp_path / "other")
+    TabHeroForConditionalGeneration(TabHeroConfig(**sizes)).save_pretrained(other)
+    with pytest.raises(ValueError, match="checkpoint-2 has num_key_value_heads 2, but this run's model has 1"):
+        train(*parse_arguments(flags(model_name_or_path=other, resume_from_checkpoint="true")))
 
 
 def test_a_run_is_not_started_over_another(flags, tmp_path):
