@@ -36,34 +36,45 @@ train-smoke: setup
 	$(BIN)/python scripts/evaluate.py --model $(SMOKE)/model --songs tests/fixtures/demo_song \
 		--other_audio tests/fixtures/other_song.ogg --output_dir $(SMOKE)/evaluation --model_card true
 
-# The bundled checkpoint, further trained: on made songs, the music of Freedoom played by the same band, and the three
-# real songs that training may use, all with instrument and backing apart, and with records of other music for backing.
-# Needs Debian's fluidsynth, fluid-soundfont-gm, freedoom, nexuiz-music, ufoai-music and fretsonfire-songs-sectoid. Some
-# two and a half hours on two processors; goes on where it was stopped.
+# The bundled checkpoint, further trained in two stages, as it was last: on made songs and the three real songs that
+# training may use, all with instrument and backing apart, and with records of other music for backing; then with as many
+# keys as all else. Needs Debian's fluidsynth, fluid-soundfont-gm, nexuiz-music, ufoai-music and
+# fretsonfire-songs-sectoid. Some hour and a half on two processors; goes on where it was stopped.
 SHIPPED := runs/shipped
 SOUNDFONT := /usr/share/sounds/sf2/FluidR3_GM.sf2
-PIECES := /usr/share/games/doom/freedoom1.wad /usr/share/games/doom/freedoom2.wad
 LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_cpu_threads_per_process $$(nproc) --mixed_precision no
 RECORDS := /usr/share/games/nexuiz/data/music.pk3 /usr/share/games/ufoai/base/0music.pk3
 REAL := /usr/share/games/fretsonfire/data/songs
-PREPARE := $(BIN)/python scripts/prepare_dataset.py
-WINDOWS := --audio parts --max_frames 688 --overlap_frames 172
+MAKE_SONGS := $(BIN)/python scripts/make_training_songs.py --soundfont $(SOUNDFONT)
+PREPARE := $(BIN)/python scripts/prepare_dataset.py --audio parts --max_frames 688 --overlap_frames 172 --splits 1,0,0
+TRAIN := $(LAUNCH) scripts/train.py scripts/configs/shipped.yaml
+BUNDLE := $(BIN)/python scripts/bundle_checkpoint.py
+# Whether a run has begun.
+resumes = $$(ls -d $(1)/checkpoint-* >/dev/null 2>&1 && echo true || echo false)
 checkpoint: setup
-	for made in "69 2000" "62 3000" "80 8000" "58 5000 --midi $(PIECES)" "58 6000 --midi $(PIECES)" \
-			"70 9000 --midi $(PIECES)"; do \
-		set -- $$made; count=$$1 seed=$$2; shift 2; \
-		$(BIN)/python scripts/make_training_songs.py $(SHIPPED)/songs --songs $$count --first_seed $$seed \
-			--soundfont $(SOUNDFONT) "$$@" || exit 1; done
-	$(PREPARE) $(SHIPPED)/songs $(SHIPPED)/made $(WINDOWS) --splits 0.97,0.03,0
-	mkdir -p $(SHIPPED)/mit
+	mkdir -p $(SHIPPED)/mit && cp -rn tabhero_hf/checkpoints/tiny $(SHIPPED)/earlier
+	$(MAKE_SONGS) $(SHIPPED)/keys_songs --songs 40 --first_seed 11000 --featured keys
+	$(MAKE_SONGS) $(SHIPPED)/songs --songs 46 --first_seed 13000
+	$(PREPARE) $(SHIPPED)/keys_songs $(SHIPPED)/keys_made
+	$(PREPARE) $(SHIPPED)/songs $(SHIPPED)/songs_made
 	for song in "Escape from chaosland" "Metal madness" "War of freedom"; do \
 		ln -sfn "$(REAL)/sectoid/$$song" "$(SHIPPED)/mit/$$song"; done
-	$(PREPARE) $(SHIPPED)/mit $(SHIPPED)/real $(WINDOWS) --splits 1,0,0 --align True
+	$(PREPARE) $(SHIPPED)/mit $(SHIPPED)/real --align True
 	for records in $(RECORDS); do $(BIN)/python -m zipfile -e $$records $(SHIPPED)/recordings || exit 1; done
-	$(LAUNCH) scripts/train.py scripts/configs/shipped.yaml \
-		--resume_from_checkpoint $$(ls -d $(SHIPPED)/model/checkpoint-* >/dev/null 2>&1 && echo true || echo false)
-	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/model $(SHIPPED)/model/checkpoint-1300 \
-		$(SHIPPED)/model/checkpoint-1400 --earlier tabhero_hf/checkpoints/tiny
+	for stage in made made_for_keys; do \
+		mkdir -p $(SHIPPED)/$$stage/data/train && cp $(SHIPPED)/songs_made/*.json $(SHIPPED)/$$stage || exit 1; done
+	cp -fl $(SHIPPED)/*_made/data/train/*.parquet $(SHIPPED)/made/data/train
+	cp -fl $(SHIPPED)/*_made/data/train/*-keys+backing.parquet $(SHIPPED)/songs_made/data/train/*-guitar+backing.parquet \
+		$$(ls $(SHIPPED)/songs_made/data/train/*-bass+backing.parquet | head -14) \
+		$$(ls $(SHIPPED)/songs_made/data/train/*-rhythm+backing.parquet | head -14) $(SHIPPED)/made_for_keys/data/train
+	$(TRAIN) --resume_from_checkpoint $(call resumes,$(SHIPPED)/model)
+	$(BUNDLE) $(addprefix $(SHIPPED)/model/checkpoint-,1700 1600 1500) --earlier $(SHIPPED)/earlier
+	cp -rn tabhero_hf/checkpoints/tiny $(SHIPPED)/between
+	$(TRAIN) --model_name_or_path $(SHIPPED)/between --dataset $(SHIPPED)/made_for_keys --second_dataset_turns 15 \
+		--output_dir $(SHIPPED)/keys_model --max_steps 1300 --learning_rate 6e-4 \
+		--resume_from_checkpoint $(call resumes,$(SHIPPED)/keys_model)
+	$(BUNDLE) $(addprefix $(SHIPPED)/keys_model/checkpoint-,1300 1200 1100) \
+		--earlier $(SHIPPED)/between --earlier_share 0.25
 
 # Its pitch head, learned anew from made songs and the same records, in some half an hour.
 pitch-head: setup

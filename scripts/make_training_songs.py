@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 from transformers import HfArgumentParser
 
+from tabhero_hf.charts import Instrument
+from tabhero_hf.data.composition import FEATURED
 from tabhero_hf.data.made_library import make_library
 from tabhero_hf.data.midi_scores import midi_pieces, midi_score
 
@@ -24,6 +26,13 @@ class Arguments:
     first_seed: int = field(default=0, metadata={"help": "Seed of the first one; the others have those after it."})
     seconds: float | None = field(
         default=None, metadata={"help": "Least length of a song; from 1 to 4 minutes if not given."}
+    )
+    featured: str | None = field(
+        default=None,
+        metadata={
+            "help": "The instrument that composed songs are about; drawn for each if not given, keys one time in ten.",
+            "choices": [instrument.name.lower() for instrument in FEATURED],
+        },
     )
     workers: int | None = field(default=None, metadata={"help": "Processes; all processors if not given."})
     soundfont: str | None = field(
@@ -59,7 +68,16 @@ def main():
     args, folders = parser.parse_args_into_dataclasses()
     try:
         pieces = playable(midi_pieces(args.midi)) if args.midi else ()
-        make_library(folders.folder, args.songs, args.first_seed, args.seconds, args.workers, args.soundfont, pieces)
+        make_library(
+            folders.folder,
+            args.songs,
+            args.first_seed,
+            args.seconds,
+            args.workers,
+            args.soundfont,
+            pieces,
+            Instrument[args.featured.upper()] if args.featured else None,
+        )
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ SHORTEST = 0.075
 BINARY, TRIPLETS = 4, 3
 """Parts of a beat, or of the half, quarter or eighth of it that leads to places that near."""
 
-NEUTRAL = {Difficulty.EASY: -2.8, Difficulty.MEDIUM: -2.2, Difficulty.HARD: -1.6, Difficulty.EXPERT: -1.6}
+NEUTRAL = {Difficulty.EASY: -2.35, Difficulty.MEDIUM: -1.75, Difficulty.HARD: -1.4, Difficulty.EXPERT: -1.2}
 """Log-odds of a note at a place that speak neither for nor against one. Listeners are the less sure the less a song is
 like those they have learned from, so that these are below the log-odds of a usual place. These, the first ``TRUST``
 and ``ENOUGH`` were chosen for the bundled checkpoint, see docs/charting.md."""

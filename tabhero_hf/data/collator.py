@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from scipy import signal
 
+from ..charts import Instrument
 from ..tokenization_tabhero import LAYOUT
 from .recordings import Recordings
 from .schema import Parts, mix_mels
@@ -58,20 +59,21 @@ class RandomEqualizer:
 @dataclass
 class Remix:
     """
-    Mixes an instrument and its backing anew: another balance, each through another equalizer, now and then the
-    instrument alone. The mix then gets the mean and deviation that the song's own has there, as a louder backing makes
-    no louder record.
+    Mixes an instrument and its backing anew: each through another equalizer, the one as loud beside the other as
+    guitars are on records, now and then alone. The mix then gets the mean and deviation that the song's own has there,
+    as a louder backing makes no louder record.
 
-    Now and then the instrument is smeared, as the fast notes of much distorted guitars are on records: its power dies
-    away slowly, and next to nothing is heard of where a note begins. There the rhythm has to be told from what the
-    band plays.
+    Now and then the instrument, unless it is keys, is smeared, as the fast notes of much distorted guitars are on
+    records: its power dies away slowly, and next to nothing is heard of where a note begins. There the rhythm has to
+    be told from what the band plays.
 
     With `recordings`, a real one stands now and then in place of the backing, as loud as it: what it plays has nothing
     to do with the instrument, but it sounds as records do. The instrument is not smeared there.
     """
 
-    mean_gain: float = 1.0  # decibels of the instrument
-    gain_deviation: float = 5.0
+    level: float = -5.0  # decibels of the instrument over its backing, where each is heard
+    level_deviation: float = 5.0
+    most_gain: float = 18.0  # decibels that it is made louder or softer at most: what rests is not to become noise
     alone: float = 0.25  # how often there is no backing
     smeared: float = 0.5  # how often the instrument is
     longest_smear: float = 20.0  # mel frames in which the power falls to 1 / e
@@ -79,8 +81,8 @@ class Remix:
     recordings: Recordings | None = None
     recorded: float = 0.5  # how often the backing is one of them
 
-    def __call__(self, features: np.ndarray, parts: Parts, rng: np.random.Generator) -> np.ndarray:
-        """The mix of an instrument's `features` `(frames, bands)` with its backing."""
+    def __call__(self, features: np.ndarray, parts: Parts, rng: np.random.Generator, instrument: int) -> np.ndarray:
+        """The mix of the `features` `(frames, bands)` of an instrument, 0 lead to 3 keys, with its backing."""
         own = mix_mels(features, parts)
         mix = self.equalizer(features, rng)
         backing = parts.backing
@@ -88,13 +90,22 @@ class Remix:
         if is_recorded:
             recording = self.recordings.draw(len(features), rng) / np.float32(parts.log_scale)
             backing = recording - recording.mean() + backing.mean()
-        elif rng.random() < self.smeared:
+        elif rng.random() < self.smeared and instrument != Instrument.KEYS:
             mix = smear(mix, parts.log_scale, rng.uniform(0, self.longest_smear), rng.uniform())
         if rng.random() >= self.alone:
             backing = self.equalizer(backing, rng)
-            mix = mix_mels(mix, parts._replace(backing=backing), rng.normal(self.mean_gain, self.gain_deviation))
+            gain = rng.normal(self.level, self.level_deviation)
+            gain += loudness(backing, parts.log_scale) - loudness(mix, parts.log_scale)
+            gain = np.clip(gain, -self.most_gain, self.most_gain)
+            mix = mix_mels(mix, parts._replace(backing=backing), gain)
         deviation = mix.std()
         return (mix - mix.mean()) * (own.std() / deviation if deviation else 0.0) + own.mean()
+
+
+def loudness(features: np.ndarray, log_scale: float) -> float:
+    """Decibels of the mean power of features `(frames, bands)` where they are less than 20 dB below their loudest."""
+    power = np.exp(features * log_scale).sum(axis=1)
+    return float(10 * np.log10(power[power >= 0.01 * power.max()].mean()))
 
 
 def smear(features: np.ndarray, log_scale: float, frames: float, share: float) -> np.ndarray:

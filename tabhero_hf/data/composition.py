@@ -125,13 +125,14 @@ CLEAN_KINDS = ("intro", "interlude")
 T = TypeVar("T", bound=Hashable)
 
 
-def compose_song(seed: int, seconds: float | None = None) -> Score:
+def compose_song(seed: int, seconds: float | None = None, featured: Instrument | None = None) -> Score:
     """Write a song; the same arguments give the same one.
 
     Args:
         seed: not negative.
         seconds: about how long: it ends with the section that reaches it. Drawn from 1 to 4 minutes where it is not
             given.
+        featured: the instrument that it is about. Drawn by `FEATURED` where it is not given.
 
     Raises:
         ValueError: the length is not positive, or over an hour.
@@ -141,7 +142,7 @@ def compose_song(seed: int, seconds: float | None = None) -> Score:
     seconds = drawn if seconds is None else seconds
     if not 0.0 < seconds <= LONGEST_SECONDS:
         raise ValueError(f"a song is up to {LONGEST_SECONDS:.0f} s long, not {seconds}")
-    return _Composer(rng, seed).compose(seconds)
+    return _Composer(rng, seed, featured).compose(seconds)
 
 
 @dataclass(slots=True)
@@ -150,9 +151,9 @@ class _Composer:
 
     rng: np.random.Generator
     seed: int
+    featured: Instrument | None
     name: str = field(init=False)
     style: Style = field(init=False)
-    featured: Instrument = field(init=False)
     low: int = field(init=False)
     tonic: int = field(init=False)
     scale: tuple[int, ...] = field(init=False)
@@ -165,7 +166,8 @@ class _Composer:
 
     def __post_init__(self) -> None:
         rng = self.rng
-        self.featured = pick(rng, FEATURED)
+        drawn = pick(rng, FEATURED)
+        self.featured = drawn if self.featured is None else self.featured
         self.name = pick(rng, {name: style.odds for name, style in STYLES.items()})
         self.style = STYLES[self.name]
         self.low = int(rng.choice(TUNINGS))

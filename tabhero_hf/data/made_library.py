@@ -14,7 +14,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..audio.transcoding import write_ogg
-from ..charts import write_song
+from ..charts import Instrument, write_song
 from .composition import compose_song
 from .made_songs import render_score
 from .midi_scores import midi_score
@@ -36,6 +36,7 @@ def make_library(
     workers: int | None = None,
     soundfont: str | None = None,
     pieces: Sequence[tuple[str, bytes]] = (),
+    featured: Instrument | None = None,
 ) -> None:
     """Write the songs of `count` seeds to `folder`, one folder a song.
 
@@ -48,6 +49,7 @@ def make_library(
         soundfont: see :func:`~tabhero_hf.data.made_songs.render_score`.
         pieces: title and bytes of MIDI files, as :func:`~tabhero_hf.data.midi_scores.midi_pieces` finds them, to be
             played in turn by the seeds instead of composed songs.
+        featured: the instrument that composed songs are about, see the same.
 
     Raises:
         ValueError: a length that no song has, negative numbers, a piece that cannot be played, or a soundfont that
@@ -64,7 +66,7 @@ def make_library(
     missing = {seed: target for seed, target in targets.items() if not target.exists()}
     calls = []
     for seed, target in missing.items():
-        write = partial(compose_song, seed, seconds)
+        write = partial(compose_song, seed, seconds, featured)
         if pieces:
             title, data = pieces[seed % len(pieces)]
             write = partial(midi_score, data, title, seed)

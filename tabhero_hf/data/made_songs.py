@@ -7,7 +7,7 @@ a mix.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +29,9 @@ LEVELS = {"lead": 0.0, "bass": 0.0, "rhythm": -2.0, "keys": -5.0, "second": -5.0
 """Of each stem in the mix, in dB; songs differ by `LEVEL_SPREAD`."""
 
 LEVEL_SPREAD = 3.0
+
+FEATURED_LEVELS = -10.0, -2.0
+"""Of what the song is about over all the rest, in dB; guitars of eight real songs have -9.9 to -1.6."""
 
 PROGRAMS = {"bass": sf.BASSES, "keys": sf.KEYS, "vocals": sf.VOICES}
 
@@ -89,14 +92,14 @@ def render_score(score: Score, soundfont: str | None = None) -> MadeSong:
     Raises:
         ValueError: a soundfont that cannot be played from.
     """
-    return MadeSong(dict(_mixed_stems(score, soundfont)), chart_score(score), score.featured)
+    return MadeSong(_mixed_stems(score, soundfont), chart_score(score), score.featured)
 
 
 def render_training_song(seed: int, seconds: float | None = None, soundfont: str | None = None) -> TrainingSong:
     """The same song as :func:`render_song`, as the featured instrument's part and all the rest."""
     score = compose_song(seed, seconds)
     part, backing = np.zeros((2, _samples(score)), np.float32)
-    for name, sound in _mixed_stems(score, soundfont):
+    for name, sound in _mixed_stems(score, soundfont).items():
         target = part if name == score.featured.name.lower() else backing
         target += sound
     chart = chart_score(score)
@@ -111,13 +114,14 @@ def _samples(score: Score) -> int:
 # Mix
 
 
-def _mixed_stems(score: Score, soundfont: str | None) -> Iterator[tuple[str, np.ndarray]]:
+def _mixed_stems(score: Score, soundfont: str | None) -> dict[str, np.ndarray]:
     """The stems that sound, each at its level in the song and in the song's room."""
     if soundfont is not None:
         sf.check_soundfont(soundfont)
     desk = np.random.default_rng([3, score.seed])
     room, wet = int(desk.integers(syn.ROOMS)), desk.uniform(0.0, 0.3)
     gains = {name: decibels(desk, level, LEVEL_SPREAD) for name, level in LEVELS.items()}
+    stems = {}
     for i, name in enumerate(STEMS):
         rng = np.random.default_rng([4, score.seed, i])
         sampled = np.random.default_rng([5, score.seed, i]).random() < SAMPLED
@@ -126,7 +130,13 @@ def _mixed_stems(score: Score, soundfont: str | None) -> Iterator[tuple[str, np.
             continue
         sound = sound * np.float32(0.1 * gains[name] / (syn.active_rms(sound) + 1e-9))
         sound += np.float32(wet * (0.3 if name == "bass" else 1.0)) * syn.reverberate(sound, room)
-        yield name, sound.astype(np.float32)
+        stems[name] = sound.astype(np.float32)
+    featured = score.featured.name.lower()
+    rest = [sound for name, sound in stems.items() if name != featured]
+    if rest and featured in stems:
+        level = syn.active_rms(sum(rest)) * 10.0 ** (desk.uniform(*FEATURED_LEVELS) / 20.0)
+        stems[featured] *= np.float32(level / (syn.active_rms(stems[featured]) + 1e-9))
+    return stems
 
 
 def _render_stem(rng: np.random.Generator, score: Score, name: str, soundfont: str | None) -> np.ndarray | None:

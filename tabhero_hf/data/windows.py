@@ -148,7 +148,7 @@ class ChartWindows(torch.utils.data.Dataset):
             item = self._joined_item(row, key, rng)
         else:
             window, notes = self._read(row, key)
-            features = _mixed(*_mels(window, self.extractor), window["log_scale"], self.remix, rng)
+            features = _mixed(*_mels(window, self.extractor), window["log_scale"], key, self.remix, rng)
             item = _item(window, features, _as_notes(notes), key, self.extractor, self._tokenizer)
         return {**item, "learn_frets": self.learn_frets, "seed": int(rng.integers(2**63))}
 
@@ -245,7 +245,7 @@ class ChartWindows(torch.utils.data.Dataset):
             notes = _joined(notes, {**row_notes, "onsets": onsets})
             row += 1
         backing = None if backings[0] is None else np.concatenate(backings)
-        features = _mixed(np.concatenate(mels), backing, window["log_scale"], self.remix, rng)
+        features = _mixed(np.concatenate(mels), backing, window["log_scale"], key, self.remix, rng)
         features, notes = _played_at(speed, features, notes, frames)
         low, high = np.searchsorted(notes["onsets"], np.array((0.0, seconds(frames))) - ONSET_ERROR)
         notes = {name: values[low:high] for name, values in notes.items()}
@@ -391,6 +391,7 @@ def _mixed(
     mel: np.ndarray,
     backing: np.ndarray | None,
     log_scale: float | None,
+    key: ChartKey | None = None,
     remix: Remix | None = None,
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
@@ -399,7 +400,7 @@ def _mixed(
     if backing is None:
         return mel
     parts = Parts(backing.astype(np.float32), log_scale)
-    return (remix(mel, parts, rng) if remix else mix_mels(mel, parts)).astype(np.float32)
+    return (remix(mel, parts, rng, key.instrument) if remix else mix_mels(mel, parts)).astype(np.float32)
 
 
 def _played_at(speed: float, features: np.ndarray, notes: Columns, frames: int) -> tuple[np.ndarray, Columns]:

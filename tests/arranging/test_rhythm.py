@@ -36,7 +36,7 @@ SIXTEENTHS = np.arange(0, BEATS, 0.25)
 
 
 def test_a_run_is_whole_where_some_of_it_is_hardly_heard():
-    heard = np.random.default_rng(0).choice([0.8, 0.15], len(SIXTEENTHS), p=[0.7, 0.3])
+    heard = np.random.default_rng(0).choice([0.8, 0.22], len(SIXTEENTHS), p=[0.7, 0.3])
     assert shares(found(listened(SIXTEENTHS, heard)), SIXTEENTHS) == (1, 1)
 
 
@@ -80,7 +80,7 @@ def test_triplets_are_heard_as_such(late):
 @pytest.mark.parametrize(("bpm", "finest"), [(60, 1 / 8), (95, 1 / 8), (120, 1 / 4), (200, 1 / 4), (400, 1 / 4)])
 def test_the_grid_is_as_fine_as_anybody_plays(bpm, finest):
     tempo_map = TempoMap(480, ((0, float(bpm)),))
-    beats = found(np.full(1000, 0.05), tempo_map)  # anything, anywhere
+    beats = found(np.full(1000, 0.1), tempo_map)  # anything, anywhere
     assert np.diff(beats).min() == pytest.approx(finest, abs=0.04)
     assert np.diff(beats).min() * 60 / bpm >= SHORTEST - 0.01 or finest == 1 / 4
 
@@ -88,8 +88,8 @@ def test_the_grid_is_as_fine_as_anybody_plays(bpm, finest):
 def test_easier_difficulties_are_heard_with_less_doubt():
     """The easier, the less often there is a note, and the less likely a listener holds one."""
     on_beat = SIXTEENTHS % 1 == 0
-    unsure = np.random.default_rng(0).uniform(0.002, 0.03, len(SIXTEENTHS))
-    probability = listened(SIXTEENTHS, np.where(on_beat, 0.08, unsure))
+    unsure = np.random.default_rng(0).uniform(0.003, 0.047, len(SIXTEENTHS))
+    probability = listened(SIXTEENTHS, np.where(on_beat, 0.125, unsure))
     counts = [len(find_onsets(probability, MAP, difficulty=difficulty).ticks) for difficulty in Difficulty]
     assert counts == sorted(counts, reverse=True) and counts[0] > 0.9 * BEATS > counts[-1]
 

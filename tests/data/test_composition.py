@@ -41,6 +41,14 @@ def test_songs_are_as_long_as_asked(scores):
     assert min(drawn) >= 58.0 and max(drawn) < 275.0 and max(drawn) - min(drawn) > 90.0
 
 
+@pytest.mark.parametrize("featured", [Instrument.KEYS, Instrument.BASS])
+def test_songs_about_one_instrument(featured):
+    songs = [compose_song(seed, 60.0, featured) for seed in range(8)]
+    assert all(song.featured == featured and notes_of(song, featured.name.lower()) for song in songs)
+    drawn = [compose_song(seed, 60.0) for seed in range(8)]
+    assert [song.tempo_map for song in songs] == [song.tempo_map for song in drawn]  # else as they would be
+
+
 @pytest.mark.parametrize("seconds", [0.0, -1.0, 1e9, float("nan")])
 def test_lengths_that_no_song_has(seconds):
     with pytest.raises(ValueError, match="s long"):

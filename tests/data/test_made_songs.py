@@ -6,7 +6,7 @@ from onsets import onsets_heard
 
 from tabhero_hf.charts import Difficulty, Instrument
 from tabhero_hf.data.made_songs import STEMS, TAIL, MadeSong, render_song, render_training_song
-from tabhero_hf.data.synthesis import SAMPLE_RATE
+from tabhero_hf.data.synthesis import SAMPLE_RATE, active_rms
 
 # Songs about each instrument.
 SEEDS = {Instrument.LEAD: 3, Instrument.BASS: 1, Instrument.RHYTHM: 4, Instrument.KEYS: 17}
@@ -40,6 +40,12 @@ def test_a_training_song_is_the_same_song_in_two(song):
     np.testing.assert_allclose(training.part + training.backing, sum(song.stems.values()), atol=1e-6)
     assert training.notes == {(key[1], key[0]): song.chart.to_seconds(*key) for key in song.chart.tracks}
     assert not np.array_equal(render_training_song(6, 30.0).part, training.part)
+
+
+def test_what_a_song_is_about_is_as_loud_as_guitars_are_in_real_ones():
+    songs = [render_training_song(seed, 20.0) for seed in (*SEEDS.values(), 6, 7)]
+    levels = [20 * np.log10(active_rms(song.part) / active_rms(song.backing)) for song in songs]
+    assert -10 <= min(levels) < -6 < max(levels) <= -2
 
 
 @pytest.mark.parametrize("instrument", list(SEEDS))

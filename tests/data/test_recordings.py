@@ -70,7 +70,7 @@ def test_a_recording_takes_the_place_of_the_backing(folder):
     high = loudest_band(EXTRACTOR.log_mel(tone(3000, 5)))
     for recorded in (0.0, 1.0):
         remix = Remix(recordings=recordings, recorded=recorded, **same)
-        mix = remix(instrument, parts, np.random.default_rng(0)).mean(axis=0)
+        mix = remix(instrument, parts, np.random.default_rng(0), 0).mean(axis=0)
         # The instrument is heard through both; the recording alone has a band of its own.
         assert mix[10] > np.median(mix) + 0.5
         assert (mix[high] > np.median(mix) + 0.5) == bool(recorded)

@@ -19,8 +19,8 @@ from tabhero_hf import (
     TabHeroTokenizer,
 )
 from tabhero_hf.audio.loading import audio_duration
-from tabhero_hf.charts import read_song
-from tabhero_hf.data.collator import Remix, SpecAugment, TabHeroCollator
+from tabhero_hf.charts import Instrument, read_song
+from tabhero_hf.data.collator import Remix, SpecAugment, TabHeroCollator, loudness
 from tabhero_hf.data.schema import ChartKey, Parts, SongIdentity, mix_mels, window_rows, window_schema
 from tabhero_hf.data.windows import ITEM_FIELDS, ChartWindows, MixedWindows, stream_windows
 
@@ -363,10 +363,31 @@ def test_the_instrument_alone_has_nothing_of_its_backing():
     rows, mel, parts = rows_in_parts()
     alone = Remix(alone=1.0, smeared=0.0, equalizer=lambda features, rng: features)
     rng = np.random.default_rng(0)
-    one = alone(mel.astype(np.float32), parts, rng)
-    other = alone(mel.astype(np.float32), Parts(parts.backing - 20, 2.0), rng)
+    one = alone(mel.astype(np.float32), parts, rng, 0)
+    other = alone(mel.astype(np.float32), Parts(parts.backing - 20, 2.0), rng, 0)
     np.testing.assert_allclose(np.corrcoef(one.ravel(), mel.ravel())[0, 1], 1, atol=1e-4)
     np.testing.assert_allclose(np.corrcoef(one.ravel(), other.ravel())[0, 1], 1, atol=1e-4)
+
+
+def test_an_instrument_is_mixed_as_loud_as_guitars_are_however_soft_it_is_in_its_song():
+    _, mel, parts = rows_in_parts()
+    plain = {"alone": 0.0, "smeared": 0.0, "level_deviation": 0.0, "equalizer": lambda features, rng: features}
+    remix, features = Remix(**plain), mel.astype(np.float32)
+    softer = features - np.float32(10 * np.log(10) / 10 / parts.log_scale)
+    mixes = [remix(part, parts, np.random.default_rng(0), Instrument.KEYS) for part in (features, softer)]
+    # As loud as its song is set to be, the same mix.
+    np.testing.assert_allclose(*((mix - mix.mean()) / mix.std() for mix in mixes), atol=1e-3)
+    assert loudness(softer, parts.log_scale) == pytest.approx(loudness(features, parts.log_scale) - 10, abs=1e-3)
+
+
+def test_guitars_and_basses_are_smeared_and_keys_are_not():
+    _, mel, parts = rows_in_parts()
+    smeared = Remix(alone=1.0, smeared=1.0, equalizer=lambda features, rng: features)
+    features = mel.astype(np.float32)
+    for instrument in Instrument:
+        mix = smeared(features, parts, np.random.default_rng(0), instrument)
+        alike = np.corrcoef(mix.ravel(), features.ravel())[0, 1] > 0.9999
+        assert alike == (instrument == Instrument.KEYS)
 
 
 def test_a_stretched_window_has_its_notes_where_they_sound():
