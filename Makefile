@@ -44,6 +44,7 @@ SHIPPED := runs/shipped
 SOUNDFONT := /usr/share/sounds/sf2/FluidR3_GM.sf2
 LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_cpu_threads_per_process $$(nproc) --mixed_precision no
 RECORDS := /usr/share/games/nexuiz/data/music.pk3 /usr/share/games/ufoai/base/0music.pk3
+UNPACK_RECORDS = for records in $(RECORDS); do $(BIN)/python -m zipfile -e $$records $(SHIPPED)/recordings || exit 1; done
 REAL := /usr/share/games/fretsonfire/data/songs
 MAKE_SONGS := $(BIN)/python scripts/make_training_songs.py --soundfont $(SOUNDFONT)
 PREPARE := $(BIN)/python scripts/prepare_dataset.py --audio parts --max_frames 688 --overlap_frames 172 --splits 1,0,0
@@ -52,7 +53,7 @@ BUNDLE := $(BIN)/python scripts/bundle_checkpoint.py
 # Whether a run has begun.
 resumes = $$(ls -d $(1)/checkpoint-* >/dev/null 2>&1 && echo true || echo false)
 checkpoint: setup
-	mkdir -p $(SHIPPED)/mit && cp -rn tabhero_hf/checkpoints/tiny $(SHIPPED)/earlier
+	mkdir -p $(SHIPPED)/mit && cp -rnT tabhero_hf/checkpoints/tiny $(SHIPPED)/earlier
 	$(MAKE_SONGS) $(SHIPPED)/keys_songs --songs 40 --first_seed 11000 --featured keys
 	$(MAKE_SONGS) $(SHIPPED)/songs --songs 46 --first_seed 13000
 	$(PREPARE) $(SHIPPED)/keys_songs $(SHIPPED)/keys_made
@@ -60,7 +61,7 @@ checkpoint: setup
 	for song in "Escape from chaosland" "Metal madness" "War of freedom"; do \
 		ln -sfn "$(REAL)/sectoid/$$song" "$(SHIPPED)/mit/$$song"; done
 	$(PREPARE) $(SHIPPED)/mit $(SHIPPED)/real --align True
-	for records in $(RECORDS); do $(BIN)/python -m zipfile -e $$records $(SHIPPED)/recordings || exit 1; done
+	$(UNPACK_RECORDS)
 	for stage in made made_for_keys; do \
 		mkdir -p $(SHIPPED)/$$stage/data/train && cp $(SHIPPED)/songs_made/*.json $(SHIPPED)/$$stage || exit 1; done
 	cp -fl $(SHIPPED)/*_made/data/train/*.parquet $(SHIPPED)/made/data/train
@@ -69,7 +70,7 @@ checkpoint: setup
 		$$(ls $(SHIPPED)/songs_made/data/train/*-rhythm+backing.parquet | head -14) $(SHIPPED)/made_for_keys/data/train
 	$(TRAIN) --resume_from_checkpoint $(call resumes,$(SHIPPED)/model)
 	$(BUNDLE) $(addprefix $(SHIPPED)/model/checkpoint-,1700 1600 1500) --earlier $(SHIPPED)/earlier
-	cp -rn tabhero_hf/checkpoints/tiny $(SHIPPED)/between
+	cp -rnT tabhero_hf/checkpoints/tiny $(SHIPPED)/between
 	$(TRAIN) --model_name_or_path $(SHIPPED)/between --dataset $(SHIPPED)/made_for_keys --second_dataset_turns 15 \
 		--output_dir $(SHIPPED)/keys_model --max_steps 1300 --learning_rate 6e-4 \
 		--resume_from_checkpoint $(call resumes,$(SHIPPED)/keys_model)
@@ -78,18 +79,18 @@ checkpoint: setup
 
 # Its pitch head, learned anew from made songs and the same records, in some half an hour.
 pitch-head: setup
-	for records in $(RECORDS); do $(BIN)/python -m zipfile -e $$records $(SHIPPED)/recordings || exit 1; done
+	$(UNPACK_RECORDS)
 	$(BIN)/python scripts/train_pitch_head.py --model tabhero_hf/checkpoints/tiny --output_dir $(SHIPPED)/pitched \
 		--notes_dir $(SHIPPED)/pitches --soundfont $(SOUNDFONT) --records $(SHIPPED)/recordings
-	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/pitched
+	$(BUNDLE) $(SHIPPED)/pitched
 
 # The head that puts notes on frets by their pitches, learned anew from made songs in some half an hour.
 fingering-head: setup
-	for records in $(RECORDS); do $(BIN)/python -m zipfile -e $$records $(SHIPPED)/recordings || exit 1; done
+	$(UNPACK_RECORDS)
 	$(BIN)/python scripts/train_fingering_head.py --model tabhero_hf/checkpoints/tiny \
 		--output_dir $(SHIPPED)/fingered --notes_dir $(SHIPPED)/fingering --soundfont $(SOUNDFONT) \
 		--records $(SHIPPED)/recordings
-	$(BIN)/python scripts/bundle_checkpoint.py $(SHIPPED)/fingered
+	$(BUNDLE) $(SHIPPED)/fingered
 
 # 200,000 broken files, some ten minutes.
 fuzz: setup

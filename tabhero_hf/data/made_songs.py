@@ -97,14 +97,11 @@ def render_score(score: Score, soundfont: str | None = None) -> MadeSong:
 
 def render_training_song(seed: int, seconds: float | None = None, soundfont: str | None = None) -> TrainingSong:
     """The same song as :func:`render_song`, as the featured instrument's part and all the rest."""
-    score = compose_song(seed, seconds)
-    part, backing = np.zeros((2, _samples(score)), np.float32)
-    for name, sound in _mixed_stems(score, soundfont).items():
-        target = part if name == score.featured.name.lower() else backing
-        target += sound
-    chart = chart_score(score)
-    notes = {key[::-1]: chart.to_seconds(*key) for key in chart.tracks}
-    return TrainingSong(part, backing, notes, score.featured)
+    song = render_song(seed, seconds, soundfont)
+    stems = dict(song.stems)
+    part = stems.pop(song.featured.name.lower())
+    notes = {key[::-1]: song.chart.to_seconds(*key) for key in song.chart.tracks}
+    return TrainingSong(part, sum(stems.values()), notes, song.featured)
 
 
 def _samples(score: Score) -> int:
