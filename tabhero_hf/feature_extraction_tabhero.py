@@ -10,6 +10,7 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import PaddingStrategy, TensorType
 
 _FFT_BLOCK_FRAMES = 128  # frames transformed at once: as many as a processor's cache holds
+MOST_CHANNELS = 8  # of audio that is not mono: no song is that short
 
 
 class TabHeroFeatureExtractor(SequenceFeatureExtractor):
@@ -94,8 +95,8 @@ class TabHeroFeatureExtractor(SequenceFeatureExtractor):
 
         Args:
             raw_speech:
-                One waveform `(samples,)`, or a list of them: mono, at this extractor's sampling rate. (The name is
-                the one that transformers gives to audio in.)
+                One waveform `(samples,)`, or several, as a list or an array `(songs, samples)`: mono, at this
+                extractor's sampling rate. (The name is the one that transformers gives to audio in.)
             sampling_rate:
                 Sampling rate of the audio in Hz; checked against the extractor's.
             padding, max_length, truncation, pad_to_multiple_of, return_attention_mask, return_tensors:
@@ -191,6 +192,8 @@ class TabHeroFeatureExtractor(SequenceFeatureExtractor):
 def _as_waveforms(audio: np.ndarray | list) -> list[np.ndarray]:
     """One waveform or a list of them, as a list. A two-dimensional array is a batch of equally long ones."""
     if isinstance(audio, np.ndarray):
+        if audio.ndim == 2 and audio.shape[1] <= MOST_CHANNELS < audio.shape[0]:
+            raise ValueError(f"audio must be mono, but shape {audio.shape} is that of {audio.shape[1]} channels")
         return list(audio) if audio.ndim == 2 else [audio]
     if len(audio) and np.ndim(audio[0]) == 0:
         return [np.asarray(audio)]

@@ -274,6 +274,15 @@ def token_time_bins(token_ids: torch.LongTensor, time_tokens: range) -> torch.Lo
 class TabHeroGenerationMixin(GenerationMixin):
     """[`~transformers.GenerationMixin`] with the note grammar on by default and the current time at every step."""
 
+    def generate(self, *args, **kwargs):
+        """
+        As [`~transformers.GenerationMixin.generate`], of all that the processor returns: where windows are in the song
+        is passed over.
+        """
+        for name in ("window_start", "audio_index"):
+            kwargs.pop(name, None)
+        return super().generate(*args, **kwargs)
+
     def _get_logits_processor(
         self,
         generation_config: GenerationConfig,
@@ -322,10 +331,11 @@ class TabHeroGenerationMixin(GenerationMixin):
         if attention_mask is not None:
             frames = attention_mask.sum(dim=-1)
         elif input_features is not None and input_features.ndim == 3:
-            frames = input_features.new_full((len(input_features),), input_features.shape[1])
+            frames = input_features.new_full((len(input_features),), input_features.shape[1], dtype=torch.long)
         else:  # only the encoder's output is known, which is coarser
             states = model_kwargs["encoder_outputs"][0]
-            frames = states.new_full((len(states),), states.shape[1] * self.config.downsample_factor)
+            frames = states.shape[1] * self.config.downsample_factor
+            frames = states.new_full((len(states),), frames, dtype=torch.long)
         return (frames.float() / self.config.frames_per_time_step).ceil().long()
 
     def decodes_greedily(self, **generate_kwargs) -> bool:

@@ -1358,7 +1358,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         """
         if not has_note_vocabulary(self.config):
             raise ValueError("the vocabulary is not that of notes: use `generate()`")
-        if difficulty_ids is None or instrument_ids is None or len(difficulty_ids) != len(instrument_ids):
+        if difficulty_ids is None or instrument_ids is None or not 0 < len(difficulty_ids) == len(instrument_ids):
             raise ValueError("`difficulty_ids` and `instrument_ids` must name one each for every chart asked for")
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1, got {batch_size}")

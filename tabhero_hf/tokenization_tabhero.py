@@ -2,7 +2,6 @@
 """Tab Hero tokenizer: notes in seconds to token ids and back."""
 
 import json
-import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ Note = tuple[float, tuple[int, ...], int, float]
 
 TIME_STEP = 0.01  # seconds in one TIME bin
 DURATION_STEP = 0.05  # seconds in one DUR bin
+LONGEST = 86_400.0  # seconds: what a broken chart says to be longer would be tokens without end
 NUM_TIMES = 501
 NUM_DURATIONS = 101
 NUM_LANES = 7
@@ -134,7 +134,7 @@ class TabHeroTokenizer(PreTrainedTokenizer):
             end: The window's end in seconds, exclusive. No end when unset.
 
         Raises:
-            ValueError: a note whose onset or sustain is negative or not finite, or whose lanes or modifiers do not
+            ValueError: a note whose onset or sustain is negative or over a day, or whose lanes or modifiers do not
                 exist; the message gives its place and the reason.
         """
         chords: dict[int, tuple[tuple[int, ...], int, int]] = {}
@@ -252,10 +252,10 @@ def _split(value: int, group: range) -> list[int]:
 def _checked(note: Note, index: int) -> Note:
     """The note with its lanes in order and each once."""
     onset, lanes, modifiers, sustain = note
-    if not 0 <= onset < math.inf:
-        raise ValueError(f"note {index}: onset {onset} is not a time in seconds")
-    if not 0 <= sustain < math.inf:
-        raise ValueError(f"note {index}: sustain {sustain} is not a length in seconds")
+    if not 0 <= onset <= LONGEST:
+        raise ValueError(f"note {index}: onset {onset} is not a time from 0 to {LONGEST:g} s")
+    if not 0 <= sustain <= LONGEST:
+        raise ValueError(f"note {index}: sustain {sustain} is not a length from 0 to {LONGEST:g} s")
     if type(lanes) is not tuple or lanes not in _LANE_SET_INDEX:
         if not lanes or any(lane not in range(NUM_LANES) for lane in lanes):
             raise ValueError(f"note {index}: lanes {lanes} must be one or more of 0 to {NUM_LANES - 1}")

@@ -217,6 +217,7 @@ def test_gaps_are_closed_by_the_last():
         ({"difficulty_ids": torch.tensor([4]), "instrument_ids": torch.tensor([0])}, "between 0 and 3"),
         ({"difficulty_ids": torch.tensor([1, 2]), "instrument_ids": torch.tensor([0])}, "one each for every chart"),
         ({"difficulty_ids": torch.tensor([1])}, "one each for every chart"),
+        (dict.fromkeys(CHARTS, torch.tensor([], dtype=torch.long)), "one each for every chart"),
         ({**CHARTS, "batch_size": 0}, "at least 1"),
     ],
 )

@@ -88,6 +88,7 @@ def test_silence_gives_zeros():
         (np.array([0.0, np.nan, 0.1]), "not finite"),
         (np.array([0.0, np.inf]), "not finite"),
         (np.zeros((100, 8, 2)), "must be mono"),
+        (np.zeros((100, 2)), "must be mono, but .* 2 channels"),
     ],
 )
 def test_audio_that_cannot_be_used_is_refused(audio, message):

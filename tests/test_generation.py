@@ -2,8 +2,16 @@ import pytest
 import torch
 from transformers import CompileConfig, GenerationConfig
 
-from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration, TabHeroGrammarLogitsProcessor, TabHeroTokenizer
+from tabhero_hf import (
+    TabHeroConfig,
+    TabHeroFeatureExtractor,
+    TabHeroForConditionalGeneration,
+    TabHeroGrammarLogitsProcessor,
+    TabHeroProcessor,
+    TabHeroTokenizer,
+)
 
+CONDITIONS = ("difficulty_ids", "instrument_ids")
 TOKENIZER = TabHeroTokenizer()
 FRAMES_PER_SECOND = 22050 / 256
 
@@ -96,6 +104,23 @@ def test_onsets_and_sustains_end_with_the_window():
     assert legal_after(*NOTE, "DUR_100", seconds=5.6) == {
         "<EOS>", "DUR_1", "DUR_2", *(f"TIME_{step}" for step in range(1, 501)),
     }  # fmt: skip
+
+
+def test_a_windows_end_does_not_depend_on_how_precise_its_features_are(model):
+    ends = [model.window_bins(torch.zeros(1, 3001, 128, dtype=dtype), {}) for dtype in (torch.float32, torch.bfloat16)]
+    assert ends[0] == ends[1] == 3485
+
+
+def test_all_that_the_processor_returns_may_be_passed_on(model):
+    processor = TabHeroProcessor(TabHeroFeatureExtractor(max_frames=120, overlap_frames=20), TOKENIZER)
+    waveform = torch.randn(40_000, generator=torch.Generator().manual_seed(0)).numpy()
+    inputs = processor(audio=waveform, sampling_rate=22050, return_tensors="pt")
+    asked = {name: torch.zeros(len(inputs["input_features"]), dtype=torch.long) for name in CONDITIONS}
+    named = {name: inputs[name] for name in ("input_features", "attention_mask")}
+    sequences = [model.generate(**audio, **asked, max_new_tokens=20) for audio in (inputs, named)]
+    assert sequences[0].tolist() == sequences[1].tolist()
+    with pytest.raises(ValueError, match="window_end"):
+        model.generate(**named, **asked, window_end=0)
 
 
 def test_a_note_that_would_not_fit_is_not_begun():

@@ -113,6 +113,8 @@ def test_ids_out_of_grammar_are_refused_with_their_place(ids, message):
         ((math.nan, (0,), 0, 0.0), "onset nan"),
         ((math.inf, (0,), 0, 0.0), "onset inf"),
         ((0.0, (0,), 0, -1.0), "sustain -1.0"),
+        ((1e9, (0,), 0, 0.0), "onset 1000000000.0 is not a time from 0 to 86400 s"),
+        ((0.0, (0,), 0, 1e9), "sustain 1000000000.0"),
         ((0.0, (), 0, 0.0), r"lanes \(\)"),
         ((0.0, (7,), 0, 0.0), r"lanes \(7,\)"),
         ((0.0, (0,), 8, 0.0), "modifiers 8"),

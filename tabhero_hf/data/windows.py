@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..feature_extraction_tabhero import TabHeroFeatureExtractor
-from ..tokenization_tabhero import Note, TabHeroTokenizer
+from ..tokenization_tabhero import DURATION_STEP, Note, TabHeroTokenizer
 from .collator import Remix
 from .schema import ChartKey, Parts, chart_notes, mix_mels, window_schema
 
@@ -361,6 +361,10 @@ def _item(
     tokenizer: TabHeroTokenizer,
 ) -> dict:
     """An item of [`ChartWindows`]: a window's features and notes, onsets in seconds from its start."""
+    # What is held beyond the window ends with it: the grammar lets a model write no more.
+    end = extractor.frames_to_seconds(len(features))
+    cut = ((end - onset) // DURATION_STEP * DURATION_STEP for onset, _, _, _ in notes)
+    notes = [(*note[:3], min(note[3], max(longest, 0.0))) for note, longest in zip(notes, cut)]
     # Without an end: a note in the window's last milliseconds is rounded to the nearest bin, like all others.
     labels = tokenizer.encode_notes(notes)[1:]
     start = extractor.frames_to_seconds(window["start_frame"])

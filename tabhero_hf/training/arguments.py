@@ -1,6 +1,7 @@
 """What a training run is told: by flags, or by a YAML file with the same names."""
 
 import dataclasses
+import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,8 +78,8 @@ class DataArguments:
     recordings: list[str] | None = field(
         default=None,
         metadata={
-            "help": "Audio files, or folders of them, that half of the mixes have as backing in place of their own, "
-            "for datasets prepared with --audio parts; not for the second dataset."
+            "help": "Audio files, or folders of them, that half of the mixes, a fifth of those of keys, have as backing "
+            "in place of their own, for datasets prepared with --audio parts; not for the second dataset."
         },
     )
     stretch: float = field(
@@ -164,13 +165,18 @@ def parse_arguments(
     kinds = (ModelArguments, DataArguments, TabHeroTrainingArguments)
     if argv and argv[0].endswith((".yaml", ".yml")):
         argv = [*_flags(Path(argv[0]), kinds), *argv[1:]]
-    if not any(argument.split("=")[0] == "--bf16" for argument in argv):
+    if not any(argument.split("=")[0] in ("--bf16", "--fp16") for argument in argv):
         argv += ["--bf16", str(bf16_by_hardware())]
     if not (torch.cuda.is_available() or torch.backends.mps.is_available()) and not any(
         argument.split("=")[0] == "--use_cpu" for argument in argv
     ):
         argv += ["--use_cpu", "True"]
     return HfArgumentParser(kinds).parse_args_into_dataclasses(argv)
+
+
+def _text(value) -> str:
+    """A value as it is written on the command line."""
+    return json.dumps(value) if isinstance(value, dict) else str(value)
 
 
 def _flags(file: Path, kinds: tuple[type, ...]) -> list[str]:
@@ -182,5 +188,7 @@ def _flags(file: Path, kinds: tuple[type, ...]) -> list[str]:
         raise ValueError(f"{file}: no such arguments: {unknown}")
     flags = []
     for name, value in values.items():
-        flags += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
+        if value is not None:  # which is the same as not to name it
+            texts = map(str, value) if isinstance(value, list) else [_text(value)]
+            flags += [f"--{name}", *texts]
     return flags

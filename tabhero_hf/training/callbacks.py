@@ -7,8 +7,11 @@ import torch
 from torch.utils.data import Subset
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.utils import logging
 
 from .curve import write_training_curve
+
+logger = logging.get_logger(__name__)
 
 
 class TrainingCurve(TrainerCallback):
@@ -35,6 +38,10 @@ class StopSignal(TrainerCallback):
         self.received = True
 
     def on_step_end(self, args, state, control, **kwargs):
+        if args.world_size > 1:  # all stop after the same step, though the signal may reach them in two
+            received = torch.tensor(int(self.received), device=args.device)
+            torch.distributed.all_reduce(received, torch.distributed.ReduceOp.MAX)
+            self.received = bool(received)
         if self.received:
             control.should_save = control.should_training_stop = True
 
@@ -57,6 +64,10 @@ class GenerationMetrics(TrainerCallback):
 
         self.evaluations += 1
         if self.evaluations % self.every or not state.is_world_process_zero:
+            return
+        if self.trainer.is_fsdp_enabled:
+            if self.evaluations == self.every:
+                logger.warning("no windows are charted freely: one process holds only a part of the model")
             return
         was_training = model.training
         scores = score_windows(model.eval(), self.windows)

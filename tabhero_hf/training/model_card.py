@@ -140,7 +140,7 @@ def _facts(config: TabHeroConfig) -> dict[str, str]:
 
 
 def _training(state: dict, dataset: str | None) -> str:
-    steps = f"{state['global_step']} steps, {state['epoch']:.2g} epochs"
+    steps = f"{state['global_step']} steps, {state['epoch']:.3g} epochs"
     text = f"{steps}, on {dataset}." if dataset else f"{steps}."
     table = training_table(state["log_history"])
     if table.count("\n") <= 2:

@@ -20,7 +20,7 @@ from .model_card import write_model_card
 
 SLOTS = {"time": LAYOUT.time, "fret": LAYOUT.fret, "modifier": LAYOUT.modifier, "duration": LAYOUT.duration}
 CONDITIONS = ("difficulty_ids", "instrument_ids")
-UNFINISHED = "unfinished-checkpoint"
+UNFINISHED = "_unfinished-checkpoint"  # what begins so is not pushed
 
 
 class LengthSampler(torch.utils.data.Sampler):
@@ -73,7 +73,16 @@ class TabHeroTrainer(Trainer):
         batch_size = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
         seed = args.seed if args.data_seed is None else args.data_seed
         lengths = getattr(self.train_dataset, "lengths", None) if args.length_grouping else None
-        return LengthSampler(self.train_dataset, batch_size, seed, lengths)
+        self._sampler = LengthSampler(self.train_dataset, batch_size, seed, lengths)
+        return self._sampler
+
+    def _run_epoch(self, *args, epoch: int, **kwargs):
+        # Where several processes resume, the sampler is wrapped too deep for the Trainer to reach.
+        if self._sampler is not None:
+            self._sampler.set_epoch(epoch)
+        return super()._run_epoch(*args, epoch=epoch, **kwargs)
+
+    _sampler: LengthSampler | None = None
 
     def get_eval_dataloader(self, eval_dataset=None):
         training_collator, self.data_collator = self.data_collator, TabHeroCollator()  # without augmentation
@@ -96,9 +105,9 @@ class TabHeroTrainer(Trainer):
             if args.average_tokens_across_devices and num_items_in_batch is not None:
                 smooth = smooth * self.accelerator.num_processes
             loss = loss + args.label_smoothing_factor * smooth
-        if not torch.isfinite(loss):
+        if not torch.isfinite(loss).all():  # of each device, where one process has several
             raise FloatingPointError(
-                f"the loss is {loss.item()} after step {self.state.global_step}: go on from the last checkpoint with "
+                f"the loss is {loss.tolist()} after step {self.state.global_step}: go on from the last checkpoint with "
                 "a lower learning rate, or without bf16"
             )
         return (loss, outputs) if return_outputs else loss
@@ -108,7 +117,7 @@ class TabHeroTrainer(Trainer):
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
             outputs = model(**inputs)
-        loss = outputs.loss.detach()
+        loss = outputs.loss.detach().mean()
         if prediction_loss_only:
             return loss, None, None
         labels, logits = inputs["labels"], outputs.logits.float()
@@ -126,7 +135,7 @@ class TabHeroTrainer(Trainer):
                 shutil.rmtree(self._unfinished, ignore_errors=True)
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
-            if self.state.best_global_step:
+            if best == name or (runs / best).is_dir():  # where steps are saved less often than evaluated, not all are
                 self.state.best_model_checkpoint = str(runs / best)
             if self.args.should_save:
                 self.state.save_to_json(str(self._unfinished / name / TRAINER_STATE_NAME))
@@ -138,11 +147,17 @@ class TabHeroTrainer(Trainer):
                 shutil.rmtree(self._unfinished, ignore_errors=True)
             self._unfinished = None
         self.accelerator.wait_for_everyone()
+        if self.args.push_to_hub:
+            self._push_from_checkpoint(str(runs / name))
 
     _unfinished: Path | None = None
 
+    def _push_from_checkpoint(self, checkpoint_folder: str):
+        if self._unfinished is None:  # uploads go on in the background: of folders that keep their names
+            super()._push_from_checkpoint(checkpoint_folder)
+
     def _remove_worst_checkpoints(self, runs: Path):
-        """Leaves `save_total_limit` checkpoints: the last one, then the best; without a metric the latest."""
+        """Leaves `save_total_limit` checkpoints: the last one, then the best, then the latest."""
         limit, metric = self.args.save_total_limit, self.args.metric_for_best_model
         if not limit or limit < 0:
             return
@@ -153,8 +168,10 @@ class TabHeroTrainer(Trainer):
             name = f"eval_{metric.removeprefix('eval_')}"
             sign = -1 if self.args.greater_is_better else 1
             losses = {entry["step"]: sign * entry[name] for entry in self.state.log_history if name in entry}
-            ranked = sorted(steps, key=lambda step: (losses.get(step, math.inf), step))
+            ranked = sorted(steps, key=lambda step: (losses.get(step, math.inf), -step))
             limit = max(limit, 1 + (self.state.best_global_step in steps))
+        if len(ranked) >= limit:
+            self._finish_current_push()  # of one of them, perhaps
         for step in ranked[limit - 1 :]:
             shutil.rmtree(steps[step])
 

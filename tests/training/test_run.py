@@ -10,17 +10,22 @@ import sys
 import warnings
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import torch
+from accelerate import skip_first_batches
+from accelerate.data_loader import prepare_data_loader
 from huggingface_hub import HfApi, ModelCard
 from safetensors.torch import load_file
-from transformers import AutoProcessor
+from torch.utils.data import DataLoader
+from transformers import AutoProcessor, Trainer, TrainerControl
 
 from tabhero_hf import TabHeroConfig, TabHeroFeatureExtractor, TabHeroForConditionalGeneration, TabHeroProcessor
 from tabhero_hf.modeling_tabhero import TabHeroFingeringHead, TabHeroPitchHead
 from tabhero_hf.training.arguments import parse_arguments
+from tabhero_hf.training.callbacks import GenerationMetrics, StopSignal
 from tabhero_hf.training.model_card import add_results
 from tabhero_hf.training.run import train
 
@@ -96,6 +101,30 @@ def test_the_last_and_the_best_checkpoints_are_kept(flags, tmp_path):
     best = sorted(losses, key=losses.get)
     kept = {int(path.name.split("-")[1]) for path in (tmp_path / "run").glob("checkpoint-*")}
     assert kept == ({12, *best[:3]} if 12 in best[:3] else {12, *best[:2]}) and len(kept) == 3
+
+
+def test_without_evaluation_the_latest_checkpoints_are_kept(flags, tmp_path):
+    train(*parse_arguments(flags(save_total_limit=3, eval_strategy="no", load_best_model_at_end=False)))
+    assert {path.name for path in (tmp_path / "run").glob("checkpoint-*")} == {f"checkpoint-{n}" for n in (4, 6, 8)}
+
+
+def test_a_best_step_that_was_not_saved_is_not_named(flags, tmp_path):
+    # Nothing is learned, so that the first evaluation is the best one.
+    trainer = train(*parse_arguments(flags(max_steps=4, learning_rate=0.0, eval_steps=1)))
+    assert trainer.state.best_global_step == 1
+    assert trainer.state.best_model_checkpoint is None
+
+
+def test_checkpoints_are_pushed_when_they_are_whole(flags, hub):
+    strategy = {"push_to_hub": True, "hub_model_id": "tabhero/checkpoints", "hub_strategy": "checkpoint"}
+    plain = {"eval_strategy": "no", "load_best_model_at_end": False}
+    trainer = train(*parse_arguments(flags(max_steps=4, **strategy, **plain)))
+    trainer._finish_current_push()
+    files = hub.files("tabhero/checkpoints")
+    state = json.loads(files["last-checkpoint/trainer_state.json"])
+    assert state["global_step"] in (2, 4)  # a push is left out while one goes on
+    assert {"last-checkpoint/optimizer.pt", "last-checkpoint/model.safetensors"} <= files.keys()
+    assert not [name for name in files if "unfinished" in name]
 
 
 def test_a_run_is_pushed_whole_and_loads_from_the_hub(flags, hub, dataset, tmp_path):
@@ -199,6 +228,43 @@ def test_a_killed_run_goes_on_bit_for_bit(flags, tmp_path, step):
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     weights = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed")]
     assert all((weights[0][name] == weights[1][name]).all() for name in weights[0])
+
+
+def test_several_processes_go_on_in_the_order_of_the_epoch(flags, monkeypatch):
+    trainer = train(*parse_arguments(flags(max_steps=1, eval_strategy="no", save_strategy="no",
+                                           load_best_model_at_end=False)))  # fmt: skip
+    loader = DataLoader(trainer.train_dataset, 2, sampler=trainer._get_train_sampler(), collate_fn=list)
+    # As the first of two has it.
+    loader = prepare_data_loader(loader, torch.device("cpu"), num_processes=2, process_index=0, put_on_device=False)
+
+    def read(self, epoch, train_dataloader):
+        train_dataloader.set_epoch(epoch)
+        return [[item["seed"] for item in batch] for batch in train_dataloader]
+
+    monkeypatch.setattr(Trainer, "_run_epoch", read)
+    of_epochs = [trainer._run_epoch(epoch=epoch, train_dataloader=loader) for epoch in (0, 2)]
+    trainer._get_train_sampler()  # a process that resumes has not read any
+    assert trainer._sampler.epoch == 0
+    loader.batch_sampler.batch_sampler.sampler = trainer._sampler
+    resumed = trainer._run_epoch(epoch=2, train_dataloader=skip_first_batches(loader, 2))
+    assert resumed == of_epochs[1][2:] and resumed != of_epochs[0][2:]
+
+
+def test_all_processes_stop_after_the_step_at_which_one_was_told_to(monkeypatch):
+    callback, control = StopSignal(), TrainerControl()
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda flag, operation: flag.fill_(1))
+    for processes in (1, 2):
+        callback.on_step_end(SimpleNamespace(world_size=processes, device="cpu"), None, control)
+        assert control.should_save == control.should_training_stop == (processes == 2)
+
+
+def test_a_model_in_parts_is_not_asked_to_chart():
+    windows = [{"input_features": torch.zeros(10, 128)}]
+    callback = GenerationMetrics(windows, samples=1, every=1)
+    callback.trainer = SimpleNamespace(is_fsdp_enabled=True)
+    for _ in range(2):
+        callback.on_evaluate(None, SimpleNamespace(is_world_process_zero=True), None, model=None)
+    assert callback.evaluations == 2
 
 
 def first_step(folder):
@@ -324,6 +390,18 @@ def test_a_yaml_file_with_an_unknown_name_is_refused(tmp_path):
     (tmp_path / "run.yaml").write_text("learning_rat: 1\n")
     with pytest.raises(ValueError, match="run.yaml: no such arguments: learning_rat"):
         parse_arguments([str(tmp_path / "run.yaml")])
+
+
+def test_a_files_mappings_and_nulls_are_taken_as_they_are(tmp_path):
+    (tmp_path / "run.yaml").write_text("lr_scheduler_kwargs: {min_lr_rate: 0.2}\nmax_train_samples: null\n")
+    _, data, args = parse_arguments([str(tmp_path / "run.yaml")])
+    assert args.lr_scheduler_kwargs == {"min_lr_rate": 0.2} and data.max_train_samples is None
+
+
+def test_half_precision_of_another_kind_may_be_asked_for(monkeypatch):
+    monkeypatch.setattr("tabhero_hf.training.arguments.bf16_by_hardware", lambda: True)
+    _, _, args = parse_arguments(["--fp16=true"])
+    assert args.fp16 and not args.bf16
 
 
 def test_flags_go_over_the_files_values():
