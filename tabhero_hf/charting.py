@@ -9,16 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from . import bundled_checkpoint
-from .audio.beats import DEFAULT_RESOLUTION
+from .audio.beats import DEFAULT_RESOLUTION, MAX_GIVEN_BPM, MIN_GIVEN_BPM
 from .audio.loading import audio_duration, audio_files, audio_tags, is_song
 from .audio.transcoding import to_ogg
 from .charts import Chart, ChartError, Difficulty, Instrument, TempoMap, mend, read_song, write_song
+from .charts.measures import Measures
 from .charts.metadata import song_metadata
 from .charts.region import with_region
 from .charts.song_folder import AUDIO_SUFFIXES, check_target, song_files
+from .charts.text_files import MAX_NUMBER
 from .tokenization_tabhero import Note
 
 CHARTER = "tabhero_hf"
+MOST_MEASURES = 4  # to a beat
 
 
 @dataclass
@@ -51,7 +54,8 @@ def chart_song(
     Charts a song and writes one that Clone Hero plays, or nothing at all if anything is wrong. What
     [`~tabhero_hf.charts.check`] would object to in the model's chart is mended first.
 
-    The tempo map of a song that has a chart already is kept, unless `parameters` give another one.
+    The tempo map of a song that has a chart already is kept, unless `parameters` give another one, or it cannot be
+    that of the audio.
 
     Args:
         song: An audio file, or a song (a folder, a `.sng` or a `.zip`), whose stems are summed and whose metadata and
@@ -68,8 +72,9 @@ def chart_song(
         parameters: Further parameters of the pipeline's call.
 
     Raises:
-        ValueError: an unknown difficulty or instrument, audio that cannot be used, an `output` that is something else
-            than a song folder, or a `region` that the song has not, or of a song without a chart.
+        ValueError: an unknown difficulty or instrument, audio that cannot be used or in which nothing to chart is
+            heard, an `output` that is something else than a song or holds charts of other instruments, or a `region`
+            that the song has not, or of a song without a chart.
     """
     difficulties = [Difficulty.parse(value) for value in difficulties]
     instruments = [Instrument.parse(value) for value in instruments]
@@ -84,13 +89,16 @@ def chart_song(
         from transformers import pipeline
 
         charter = pipeline("audio-to-chart", model=bundled_checkpoint() if model is None else str(model))
-    if own and not parameters.keys() & {"bpm", "offset", "tempo_map"}:
+    if own and _fits(own, duration) and not parameters.keys() & {"bpm", "offset", "tempo_map"}:
         parameters = {**_own_tempo_map(own), **parameters}
     heard = charter({"stems": stems}, difficulties=difficulties, instruments=instruments, **parameters)
+    if not any(track.notes for track in heard["chart"].tracks.values()):
+        raise ValueError(f"{song}: nothing to chart is heard in it")
     chart = mend(heard["chart"], duration).chart
-    charter_name = {"charter": CHARTER}
+    charter_name, confidence = {"charter": CHARTER}, heard["measure_confidence"]
     if region is not None:
         chart, charter_name = with_region(own, chart, region[0], min(region[1], duration)), {}
+        confidence = {name: _within(measures, *region) for name, measures in confidence.items()}
     with tempfile.TemporaryDirectory() as converted:
         # Whatever the model could hear can be transcoded: no format fails only now.
         if not all(os.path.splitext(stem.name)[1].lower() in AUDIO_SUFFIXES for stem in stems):
@@ -112,12 +120,13 @@ def chart_song(
         (instrument.name.lower(), difficulty.name.lower()): chart.to_seconds(instrument, difficulty)
         for instrument, difficulty in chart.tracks
     }
-    return ChartedSong(folder, notes, duration, heard["measure_confidence"])
+    return ChartedSong(folder, notes, duration, confidence)
 
 
 def file_metadata(song: str | os.PathLike) -> dict[str, str]:
     """What an audio file's tags, and else its name, say of the song."""
-    artist, dash, title = Path(song).stem.partition(" - ")
+    # A name on the disk need not be text.
+    artist, dash, title = os.fsencode(Path(song).stem).decode(errors="replace").partition(" - ")
     named = {"artist": artist.strip(), "name": title.strip()} if dash else {}
     return {**named, **audio_tags(song)}
 
@@ -137,12 +146,38 @@ def _check_region(song: str | os.PathLike, chart: Chart | None, region: tuple[fl
     start, end = region
     if not 0 <= start < min(end, duration):
         raise ValueError(f"{song} has nothing from {start:g} to {end:g} s: it is {duration:.1f} s long")
+    if not _fits(chart, duration):
+        raise ValueError(f"the tempo map of {song} cannot be that of its audio: chart all of it anew")
+
+
+def _fits(chart: Chart, duration: float) -> bool:
+    """Whether a chart's tempo map can be that of so many seconds of audio: strangers' charts say anything."""
+    tempo_map = chart.tempo_map
+    if abs(chart.offset) > duration:
+        return False
+    first, last = tempo_map.ticks(np.array([0.0, duration]) - chart.offset).tolist()
+    beats = (last - first) / tempo_map.resolution
+    measures = Measures(tempo_map).at(max(last, 0))
+    return (
+        last * _finer(tempo_map) <= MAX_NUMBER
+        and MIN_GIVEN_BPM <= 60 * beats / duration <= MAX_GIVEN_BPM
+        and measures <= MOST_MEASURES * last / tempo_map.resolution + 1
+    )
+
+
+def _within(measures: np.ndarray, start: float, end: float) -> np.ndarray:
+    """Those of the measures that lie between two moments."""
+    return measures[(measures[:, 0] >= start) & (measures[:, 1] <= end)]
+
+
+def _finer(tempo_map: TempoMap) -> int:
+    """How many ticks to make of one: those of a few milliseconds would move what the model hears."""
+    return -(-DEFAULT_RESOLUTION // tempo_map.resolution)
 
 
 def _own_tempo_map(chart: Chart) -> dict:
-    # Ticks of a few milliseconds would move what the model hears.
     given = chart.tempo_map
-    finer = -(-DEFAULT_RESOLUTION // given.resolution)
+    finer = _finer(given)
     tempos, meters = (
         tuple((tick * finer, *values) for tick, *values in markers) for markers in (given.tempos, given.meters)
     )

@@ -71,22 +71,31 @@ def chart(
         float | None, typer.Option("--from", help="Second from which a song's own chart is charted anew.")
     ] = None,
     end: Annotated[float | None, typer.Option("--to", help="Second up to which it is; all else stays.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Draw another chart, by chance, for each seed.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Draw another chart, by chance, for each seed.")
+    ] = None,
     candidates: Annotated[
         int, typer.Option(min=1, help="With --seed: draw so many of each window, and keep the best.")
     ] = 1,
     int8: Annotated[bool, typer.Option("--int8", help="Decode with rounded weights: faster on a processor.")] = False,
 ):
-    """Chart songs and write what Clone Hero plays. A song that fails is named, and the others go on."""
+    """
+    Chart songs and write what Clone Hero plays. A song that fails is named, and the others go on.
+
+    A song that is there already gets the new chart in place of its own, unless that has drums or vocals.
+    """
     found = list(_songs(songs, audio=True))
     several = len(songs) > 1 or found != songs
     if several and (name or any(value is not None for value in (bpm, offset, start, end))):
         _fail("--name, --bpm, --offset, --from and --to are for one song")
+    if format is not Format.folder and not several:
+        _fail(f"--format is for several songs: name the one that you want written, as in -o song.{format.value}")
     if candidates > 1 and seed is None:
         _fail("--candidates are drawn: give a --seed")
     if not found:
         _fail(f"no song in {', '.join(map(str, songs))}")
 
+    from safetensors import SafetensorError
     from transformers import pipeline, set_seed
 
     from . import bundled_checkpoint
@@ -110,14 +119,15 @@ def chart(
         charter = pipeline("audio-to-chart", model=model or bundled_checkpoint())
         if int8:
             to_int8(charter.model)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, SafetensorError) as error:
         _fail(error)
     for song, target in zip(_progress(found), targets, strict=True):
         try:
             result = chart_song(song, target, asked, players, charter=charter, metadata=metadata, **parameters)
             charted.append(result)
-        except (ValueError, OSError) as error:
-            typer.echo(f"error: {error}", err=True)
+        except (ValueError, OSError, MemoryError) as error:
+            reason = str(error) or "out of memory"
+            typer.echo(f"error: {reason if str(song) in reason else f'{song}: {reason}'}", err=True)
     for result in charted:
         typer.echo(f"{result.folder}")
         for (instrument, difficulty), notes in result.notes.items():
@@ -162,7 +172,7 @@ def _targets(songs: list[Path], output: Path, format: Format) -> list[Path]:
     suffix = "" if format is Format.folder else f".{format.value}"
     taken, targets = set(), []
     for song in songs:
-        stem = song.name if song.is_dir() else song.stem
+        stem = song.resolve().name if song.is_dir() else song.stem
         names = (stem, *(f"{stem} ({number})" for number in range(2, len(songs) + 1)))
         free = next(name for name in names if name.casefold() not in taken)
         taken.add(free.casefold())
@@ -229,8 +239,9 @@ def info(
     """Tell what is in songs: name, length, tempo, audio, and the notes of every chart."""
     from .charts import ChartError, read_song
 
-    failed = False
+    failed, songs = False, 0
     for path in _songs(paths):
+        songs += 1
         try:
             song = read_song(path)
         except (ChartError, OSError) as error:
@@ -248,6 +259,8 @@ def info(
         for (instrument, difficulty), track in sorted(chart.tracks.items()):
             label = f"{instrument.name} {difficulty.name}".lower().replace("_", " ")
             typer.echo(f"  {label:<16}{len(track.notes):6} notes")
+    if not songs:
+        _fail("no song there")
     if failed:
         raise typer.Exit(1)
 
@@ -294,11 +307,17 @@ def convert(
     Guitar, bass, rhythm and keys tracks are kept, five-fret and six-fret; drums and vocals are not, but lyrics are.
     """
     from .charts import ChartError, read_song, write_chart, write_midi, write_song
+    from .charts.metadata import midi_settings
 
     try:
         song = read_song(source)
         for warning in song.chart.warnings:
             typer.echo(f"warning: {source}: {warning}", err=True)
+        if song.chart.left_out:
+            typer.echo(f"warning: {source}: left out: {', '.join(song.chart.left_out)}", err=True)
+        if target.suffix.lower() == ".mid":
+            for setting, value in midi_settings(song.chart).items():
+                typer.echo(f"warning: beside {target}, song.ini has to say {setting} = {value}", err=True)
         writer = {".chart": write_chart, ".mid": write_midi}.get(target.suffix.lower())
         if writer:
             writer(song.chart, target)

@@ -37,7 +37,8 @@ class TabHeroProcessor(ProcessorMixin):
             audio:
                 One waveform `(samples,)` or a list of them; see [`TabHeroFeatureExtractor.__call__`].
             text (`str` or `list[str]`, *optional*):
-                Tokens as text; `labels` if there is audio, without `<BOS>` and padded with -100, `input_ids` otherwise.
+                Tokens as text; with audio they become `labels`, without `<BOS>` and padded with -100, and else
+                `input_ids`.
             notes (`list` of notes, *optional*):
                 The notes of the one song in `audio`, in seconds; each window gets those within it as `labels`, without
                 `<BOS>` and padded with -100.

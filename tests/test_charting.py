@@ -1,5 +1,7 @@
 """``chart_song`` around the model, which is played by a stand-in here."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -83,13 +85,73 @@ def test_what_cannot_work_is_told_before_the_model_runs(tmp_path, tone):
     assert not (tmp_path / "Song").exists()
 
 
+def test_nothing_is_written_where_nothing_is_heard(tmp_path, tone):
+    soundfile.write(tmp_path / "hum.ogg", tone, 22050)
+    heard = {"chart": Chart(TempoMap(192)), "notes": {}, "measure_confidence": {}}
+    with pytest.raises(ValueError, match="hum.ogg: nothing to chart is heard"):
+        chart_song(tmp_path / "hum.ogg", tmp_path / "Song", charter=lambda song, **_: heard)
+    assert not (tmp_path / "Song").exists()
+
+
+DRUMS = "[ExpertDrums]\n{\n  192 = N 0 0\n}\n[ExpertVocals]\n{\n  192 = E solo\n}\n"
+
+
+def test_a_chart_of_other_instruments_is_not_lost(tmp_path, tone):
+    soundfile.write(tmp_path / "song.ogg", tone, 22050)
+    path = write_song(tmp_path / "Song", CHART, [tmp_path / "song.ogg"])
+    with (path / "notes.chart").open("a") as file:
+        file.write(DRUMS)
+    before = (path / "notes.chart").read_text()
+    for options in ({}, {"region": (0.0, 1.0)}):
+        with pytest.raises(ChartError, match="not overwritten: Drums of its notes.chart would be lost"):
+            chart_song(path, path, charter=silent_charter, **options)
+    assert (path / "notes.chart").read_text() == before
+    assert read_song(chart_song(path, tmp_path / "Other", charter=charter).folder).chart.tracks == CHART.tracks
+
+
+@pytest.mark.parametrize(
+    ("sync", "offset"),
+    [
+        ("0 = TS 1\n0 = B 100000000", 0),
+        ("0 = TS 1 31", 0),
+        ("0 = B 1", 0),
+        ("", -1e4),
+        ("", 1e4),
+        ("0 = B 120000\n192 = B 100000000", 0),
+    ],
+)
+def test_a_strangers_tempo_map_that_no_music_has_is_not_kept(tmp_path, tone, sync, offset):
+    """Measures without end would take all memory."""
+    soundfile.write(tmp_path / "song.ogg", tone, 22050)
+    path = write_song(tmp_path / "Song", CHART, [tmp_path / "song.ogg"])
+    notes = "[ExpertSingle]\n{\n  0 = N 0 0\n}\n"
+    head = f"[Song]\n{{\n  Offset = {offset}\n  Resolution = 192\n}}\n"
+    (path / "notes.chart").write_text(f"{head}[SyncTrack]\n{{\n{sync}\n}}\n{notes}")
+    asked = {}
+    chart_song(path, tmp_path / "out", charter=lambda song, **parameters: asked.update(parameters) or charter(song))
+    assert not asked.keys() & {"tempo_map", "offset"}
+    with pytest.raises(ValueError, match="tempo map .* cannot be that of its audio"):
+        chart_song(path, tmp_path / "out", charter=silent_charter, region=(0.0, 1.0))
+
+
+def test_ticks_that_no_chart_could_hold_are_not_kept(tmp_path, tone):
+    soundfile.write(tmp_path / "song.ogg", tone, 22050)
+    path = write_song(tmp_path / "Song", replace(CHART, tempo_map=TempoMap(2**31 - 1)), [tmp_path / "song.ogg"])
+    asked = {}
+    chart_song(path, tmp_path / "out", charter=lambda song, **parameters: asked.update(parameters) or charter(song))
+    assert "tempo_map" not in asked
+
+
 def test_a_region_is_charted_anew_and_all_else_stays(tmp_path, tone):
     soundfile.write(tmp_path / "song.ogg", tone, 22050)
     key = Instrument.LEAD, Difficulty.EXPERT
     own = Track(*key, tuple(Note(tick, (4,)) for tick in range(768, 1152, 96)))  # eighths from 2 s on
     metadata = {"name": "A", "charter": "a human"}
     path = write_song(tmp_path / "Song", Chart(TempoMap(192), {key: own}), [tmp_path / "song.ogg"], metadata=metadata)
-    charted = chart_song(path, path, charter=charter, region=(2.4, 2.7))  # in its place
+    measures = np.array([[0.0, 2.4, 0.1], [2.4, 2.7, 0.2], [2.7, 3.0, 0.3]])
+    heard = {**charter(path), "measure_confidence": {"lead": measures}}
+    charted = chart_song(path, path, charter=lambda song, **_: heard, region=(2.4, 2.7))  # in its place
+    assert charted.confidence["lead"].tolist() == [[2.4, 2.7, 0.2]]
     song = read_song(charted.folder)
     assert [(note.tick, note.lanes) for note in song.chart.tracks[key].notes] == [
         (768, (4,)),

@@ -1,13 +1,15 @@
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from tabhero_hf import __version__
+from tabhero_hf import __version__, bundled_checkpoint
 from tabhero_hf.charts import Difficulty, Instrument, check_song, read_song
-from tabhero_hf.cli import app
+from tabhero_hf.cli import Format, _targets, app
 
 
 def tabhero(*arguments):
@@ -57,6 +59,48 @@ def test_convert_to_midi_keeps_the_timing(demo_song, tmp_path):
         assert [(n.tick, n.lanes, n.kind) for n in last.tracks[key].notes] == [
             (n.tick, n.lanes, n.kind) for n in track.notes
         ]
+
+
+def test_convert_tells_what_the_target_lacks(demo_song, tmp_path):
+    song = shutil.copytree(demo_song, tmp_path / "song")
+    with (song / "notes.chart").open("a") as file:
+        file.write("[HardDrums]\n{\n  192 = N 0 0\n}\n")
+    done = tabhero("convert", song, tmp_path / "new" / "song.mid")
+    assert done.exit_code == 0
+    delay = round(1000 * read_song(song).chart.offset)
+    assert done.stderr.splitlines() == [
+        f"warning: {song}: left out: Drums",
+        f"warning: beside {tmp_path / 'new' / 'song.mid'}, song.ini has to say delay = {delay}",
+    ]
+
+
+@pytest.mark.parametrize("name", ["out.chart", "out.mid"])
+def test_a_chart_that_cannot_be_written_leaves_the_old_one(demo_song, tmp_path, monkeypatch, name):
+    (tmp_path / name).write_bytes(b"precious")
+
+    def full(path, data):
+        path.open("wb").write(data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(tmp_path), "write_bytes", full)
+    assert tabhero("convert", demo_song, tmp_path / name).exit_code == 1
+    assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_bytes() == b"precious"
+
+
+def test_a_song_whose_name_is_no_text_is_charted(demo_song, tmp_path):
+    name = os.fsdecode(b"bad\xff - tune.ogg")
+    shutil.copy(demo_song / "song.ogg", tmp_path / name)
+    done = tabhero("chart", tmp_path / name, "-o", tmp_path / "out", "-d", "easy")
+    assert done.exit_code == 0, done.stderr
+    assert read_song(tmp_path / "out").metadata["artist"] == "bad\ufffd"
+
+
+def test_the_song_in_the_folder_one_stands_in_has_a_name(demo_song, tmp_path, monkeypatch):
+    monkeypatch.chdir(shutil.copytree(demo_song, tmp_path / "Here"))
+    assert [target.name for target in _targets([Path(), Path("song.ogg")], Path("out"), Format.folder)] == [
+        "Here",
+        "song",
+    ]
 
 
 def test_convert_refuses_in_one_sentence_and_writes_nothing(demo_song, tmp_path):
@@ -114,7 +158,9 @@ def test_a_tempo_that_is_given_is_used(tmp_path):
     assert tabhero("chart", tmp_path / "a.wav", "-o", tmp_path / "out", "-d", "easy", "--bpm", 133.5).exit_code == 0
     assert read_song(tmp_path / "out").chart.tempo_map.tempos[-1][1] == 133.5
     done = tabhero("chart", tmp_path / "a.wav", "-o", tmp_path / "out", "-d", "easy", "--bpm", 1)
-    assert done.exit_code == 1 and done.stderr.splitlines()[-1] == "error: a tempo is 20 to 600 BPM, not 1"
+    assert done.exit_code == 1 and done.stderr.splitlines()[-1] == (
+        f"error: {tmp_path / 'a.wav'}: a tempo is 20 to 600 BPM, not 1"
+    )
 
 
 def test_an_offset_that_is_given_is_a_measure_line(tmp_path):
@@ -126,7 +172,9 @@ def test_an_offset_that_is_given_is_a_measure_line(tmp_path):
     measures = (0.4 - chart.offset) / 2
     assert chart.offset <= 0 and measures == pytest.approx(round(measures), abs=1e-3)
     done = tabhero(*arguments, "--offset", "nan")
-    assert done.exit_code == 1 and done.stderr.splitlines()[-1] == "error: an offset is a number of seconds, not nan"
+    assert done.exit_code == 1 and done.stderr.splitlines()[-1] == (
+        f"error: {tmp_path / 'a.wav'}: an offset is a number of seconds, a day at most, not nan"
+    )
 
 
 def test_a_seed_draws_another_chart_and_the_same_each_time(demo_song, tmp_path):
@@ -143,11 +191,24 @@ def test_a_seed_draws_another_chart_and_the_same_each_time(demo_song, tmp_path):
     [
         (["-d", "brutal"], "error: no difficulty is called 'brutal'; known are easy, medium, hard, expert"),
         (["-m", "no/such"], "error: "),
+        (["-f", "zip"], "error: --format is for several songs: name the one that you want written, as in -o song.zip"),
     ],
 )
 def test_what_cannot_be_charted_is_one_sentence(demo_song, tmp_path, arguments, sentence):
     done = tabhero("chart", demo_song, "-o", tmp_path / "out", *arguments)
     assert done.exit_code == 1 and done.stderr.startswith(sentence) and not (tmp_path / "out").exists()
+
+
+def test_a_model_that_is_cut_off_is_one_sentence(demo_song, tmp_path):
+    shutil.copytree(bundled_checkpoint(), tmp_path / "model")
+    os.truncate(tmp_path / "model" / "model.safetensors", 1000)
+    done = tabhero("chart", demo_song, "-o", tmp_path / "out", "-m", tmp_path / "model")
+    assert done.exit_code == 1 and done.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_info_where_nothing_is(tmp_path):
+    done = tabhero("info", tmp_path)
+    assert done.exit_code == 1 and done.stderr == "error: no song there\n"
 
 
 def test_info_tells_what_is_in_a_song(demo_song, tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tabhero_hf.charts.tempo import TempoMap
+from tabhero_hf.charts.text_files import MAX_SECONDS
 
 from .meter import METERS, find_downbeats
 from .onsets import attack_lag, onset_strengths
@@ -115,8 +116,8 @@ def estimate_tempo_map(
 def _check_given(bpm: float | None, offset: float | None) -> None:
     if bpm is not None and not MIN_GIVEN_BPM <= bpm <= MAX_GIVEN_BPM:
         raise ValueError(f"a tempo is {MIN_GIVEN_BPM:g} to {MAX_GIVEN_BPM:g} BPM, not {bpm:g}")
-    if offset is not None and not np.isfinite(offset):
-        raise ValueError(f"an offset is a number of seconds, not {offset}")
+    if offset is not None and not abs(offset) <= MAX_SECONDS:
+        raise ValueError(f"an offset is a number of seconds, a day at most, not {offset:g}")
 
 
 def _without_beats(waveform: np.ndarray, sampling_rate: int) -> bool:

@@ -128,7 +128,8 @@ def open_audio(source: Source) -> Iterator[SoundFile]:
         raise AudioError(file, "no such file")
     with ExitStack() as stack:
         try:
-            stream = stack.enter_context(file.open()) if isinstance(file, PackedFile) else file
+            # A name on the disk need not be text.
+            stream = stack.enter_context(file.open()) if isinstance(file, PackedFile) else os.fsencode(file)
             sound = stack.enter_context(soundfile.SoundFile(stream))
         except ChartError as error:
             raise AudioError(file, error.reason) from error

@@ -10,8 +10,6 @@ import re
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import isfinite
-from pathlib import Path
 
 import numpy as np
 
@@ -19,8 +17,9 @@ from .assembly import Markers, ReadingRules, assemble_track, disjoint_phrases
 from .errors import ChartError
 from .hopo import hopo_threshold, natural_hopos
 from .notes import OPEN_LANE, Chart, Difficulty, Event, Instrument, Kind, Phrase, Track
+from .packed import write_bytes
 from .tempo import TempoMap, add_latest
-from .text_files import MAX_NUMBER, MAX_TEXTS, decode_text, one_line, read_bounded, section_name
+from .text_files import MAX_NUMBER, MAX_SECONDS, MAX_TEXTS, decode_text, one_line, read_bounded, section_name
 
 DEFAULT_RESOLUTION = 192
 
@@ -40,6 +39,9 @@ TRACK_SECTIONS = {
     for instrument, name in SECTION_NAMES.items()
     for difficulty in Difficulty
 }
+
+OTHER_TRACK = re.compile(f"(?:{'|'.join(difficulty.name.capitalize() for difficulty in Difficulty)})(.+)")
+"""A section of notes, of whatever instrument."""
 
 FLIP, TAP, OPEN, BLACK_3 = 5, 6, 7, 8
 STAR_POWER = 2
@@ -124,7 +126,7 @@ def write_chart(chart: Chart, path: str | os.PathLike[str]) -> None:
         ChartError: a time signature or tempo that the format does not hold.
         OSError: the file cannot be written.
     """
-    Path(path).write_bytes(format_chart(chart).encode())
+    write_bytes(path, format_chart(chart).encode())
 
 
 def format_chart(chart: Chart) -> str:
@@ -177,7 +179,17 @@ class _Reader:
             metadata=metadata,
             offset=self.offset(song),
             warnings=tuple(self.warnings),
+            left_out=self.left_out(sections),
         )
+
+    def left_out(self, sections: dict[str, tuple[int, int]]) -> tuple[str, ...]:
+        """The instruments with notes that are none of ours."""
+        names = {}
+        for name, (start, end) in sections.items():
+            track = OTHER_TRACK.fullmatch(name)
+            if track and name not in TRACK_SECTIONS and re.search(r"=\s*N\s", self.text[start:end]):
+                names[track[1]] = None
+        return tuple(names)
 
     def line(self, position: int) -> str:
         return f"line {self.text.count(chr(10), 0, position) + 1}"
@@ -231,8 +243,8 @@ class _Reader:
             offset = float(text.replace(",", "."))
         except ValueError:
             offset = float("nan")
-        if not isfinite(offset):
-            self.warn(position, f"Offset is a number of seconds, not {text[:40]!r}")
+        if not abs(offset) <= MAX_SECONDS:
+            self.warn(position, f"Offset is a number of seconds, a day at most, not {text[:40]!r}")
             return 0.0
         return offset
 

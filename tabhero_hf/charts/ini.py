@@ -6,8 +6,8 @@ import os
 import re
 from collections.abc import Mapping
 from math import isfinite
-from pathlib import Path
 
+from .packed import write_bytes
 from .text_files import decode_text, one_line, read_bounded, split_lines
 
 STYLE_TAG = re.compile(r"</?(?:color|b|i|u|s|size|mark|alpha|font)(?:=[^<>]*)?>", re.IGNORECASE)
@@ -54,7 +54,7 @@ def number(values: Mapping[str, object], key: str) -> float | None:
 
 def write_ini(values: Mapping[str, object], path: str | os.PathLike[str]) -> None:
     """Writes a ``song.ini``; see :func:`format_ini`."""
-    Path(path).write_bytes(format_ini(values).encode())
+    write_bytes(path, format_ini(values).encode())
 
 
 def format_ini(values: Mapping[str, object]) -> str:

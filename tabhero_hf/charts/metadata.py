@@ -86,11 +86,15 @@ def ini_values(
         left_out = key in READING_KEYS or key.startswith("diff_") or CHART_FILE_KEY.fullmatch(key)
         if not left_out and PLAIN_KEY.fullmatch(key):
             values.setdefault(key, value)
-    if midi and round(chart.offset * 1000):
-        values["delay"] = round(chart.offset * 1000)
-    if midi and any(track.solos for track in chart.tracks.values()):
-        values["multiplier_note"] = 116
-    return values
+    return {**values, **(midi_settings(chart) if midi else {})}
+
+
+def midi_settings(chart: Chart) -> dict[str, int]:
+    """What ``song.ini`` has to say of a chart in a ``notes.mid``, which holds no offset and takes solos for others."""
+    settings = {"delay": round(chart.offset * 1000)} if round(chart.offset * 1000) else {}
+    if any(track.solos for track in chart.tracks.values()):
+        settings["multiplier_note"] = 116
+    return settings
 
 
 def difficulty_estimate(chart: Chart, instrument: Instrument) -> int:

@@ -44,6 +44,9 @@ TRACK_NAMES = {
 }
 OLD_LEAD_NAME = "T1 GEMS"
 EVENTS_NAME, VOCALS_NAME = "EVENTS", "PART VOCALS"
+SUNG = range(36, 85)
+"""Numbers of the notes that are sung."""
+
 
 FIRST_NUMBER = {Difficulty.EASY: 58, Difficulty.MEDIUM: 70, Difficulty.HARD: 82, Difficulty.EXPERT: 94}
 """The lowest note number of each difficulty: six-fret tracks' open note."""
@@ -154,6 +157,7 @@ def parse_midi(data: bytes, settings: Mapping[str, str] | None = None) -> Chart:
         charted,
         **_global_events(tracks),
         warnings=tuple(_warnings(tracks)),
+        left_out=tuple(_left_out(tracks)),
     )
 
 
@@ -297,6 +301,15 @@ def _global_events(tracks: list[_MidiTrack]) -> dict[str, tuple]:
 def _named(tracks: list[_MidiTrack], name: str, part: Callable[[_MidiTrack], list]) -> list:
     """What the first track of a name holds."""
     return next((part(track) for track in tracks if name in track.names), [])
+
+
+def _left_out(tracks: list[_MidiTrack]) -> Iterable[str]:
+    """The tracks of players with notes that are none of ours."""
+    for track in tracks:
+        name = next((name for name in track.names if name.startswith(("PART ", "HARM"))), None)
+        numbers = track.spans.keys() & SUNG if name == VOCALS_NAME else track.spans
+        if name is not None and name not in TRACK_NAMES and any(track.spans[number].starts for number in numbers):
+            yield name
 
 
 def _warnings(tracks: list[_MidiTrack]) -> Iterable[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from .errors import ChartError
 from .hopo import hopo_threshold, natural_hopos
@@ -29,6 +28,7 @@ from .midi import (
     VOCALS_NAME,
 )
 from .notes import OPEN_LANE, Chart, Difficulty, Instrument, Kind, Phrase, Track
+from .packed import write_bytes
 from .tempo import TempoMap
 
 MAX_DIVISION = 0x7FFF
@@ -53,7 +53,7 @@ def write_midi(chart: Chart, path: str | os.PathLike[str]) -> None:
         ChartError: the chart does not fit the format.
         OSError: the file cannot be written.
     """
-    Path(path).write_bytes(format_midi(chart))
+    write_bytes(path, format_midi(chart))
 
 
 def format_midi(chart: Chart) -> bytes:

@@ -264,6 +264,7 @@ class Chart:
             ``charter``).
         offset: seconds to add to a chart's time to get the audio's: ``audio = chart + offset``.
         warnings: what a reader passed over, and where. Not compared.
+        left_out: what else the file that was read has notes for, such as drums, by its names. Not compared.
     """
 
     tempo_map: TempoMap
@@ -276,6 +277,7 @@ class Chart:
     metadata: dict[str, str] = field(default_factory=dict)
     offset: float = 0.0
     warnings: tuple[str, ...] = field(default=(), compare=False)
+    left_out: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def last_tick(self) -> int:

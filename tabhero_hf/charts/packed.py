@@ -109,6 +109,14 @@ def content_size(content: Content) -> int:
     return content.stat().st_size if isinstance(content, Path) else content.size
 
 
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Writes a file, whole or not at all; missing parents are made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as building:
+        building.write_bytes(data)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to: it takes the place of ``path`` when all went well, else it is removed."""

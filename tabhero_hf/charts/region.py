@@ -7,13 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from .check import SHORTEST_SUSTAIN, SUSTAIN_GAP
 from .notes import Chart, Note
+from .tempo import TempoMap
 
 
 def with_region(chart: Chart, other: Chart, start: float, end: float) -> Chart:
     """A chart with the notes that another one has between two moments in place of its own.
 
-    Sustains end at those moments at the latest. All else of the chart stays: other tracks, sections, phrases, events.
+    Sustains end 40 ms before those moments at the latest. All else of the chart stays: other tracks, sections,
+    phrases, events.
 
     Args:
         chart: what is changed.
@@ -36,8 +39,8 @@ def with_region(chart: Chart, other: Chart, start: float, end: float) -> Chart:
         own = tracks[key].notes
         taken = {note.tick: note for note in _at_ticks_of(chart, other, other.tracks[key].notes)}
         notes = (
-            *_until((note for note in own if note.tick < first), first),
-            *_until((taken[tick] for tick in sorted(taken) if first <= tick < last), last),
+            *_until((note for note in own if note.tick < first), first, chart.tempo_map),
+            *_until((taken[tick] for tick in sorted(taken) if first <= tick < last), last, chart.tempo_map),
             *(note for note in own if note.tick >= last),
         )
         tracks[key] = replace(tracks[key], notes=notes)
@@ -51,8 +54,12 @@ def _at_ticks_of(chart: Chart, other: Chart, notes: Iterable[Note]) -> Iterator[
         yield replace(note, tick=tick, sustain=end - tick, lane_sustains=())
 
 
-def _until(notes: Iterable[Note], tick: int) -> Iterator[Note]:
-    """The notes, with sustains up to a tick."""
+def _until(notes: Iterable[Note], tick: int, tempo_map: TempoMap) -> Iterator[Note]:
+    """The notes, with sustains up to a tick, or to where a note there leaves time to let go."""
+    latest = int(tempo_map.ticks(tempo_map.seconds(tick) - SUSTAIN_GAP))
     for note in notes:
-        over = note.tick + note.sustain > tick
-        yield replace(note, sustain=tick - note.tick, lane_sustains=()) if over else note
+        if note.tick + note.sustain <= latest:
+            yield note
+            continue
+        held = tempo_map.seconds(latest) - tempo_map.seconds(note.tick) >= SHORTEST_SUSTAIN
+        yield replace(note, sustain=latest - note.tick if held else 0, lane_sustains=())

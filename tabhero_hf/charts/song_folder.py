@@ -20,6 +20,7 @@ from .midi_writer import format_midi
 from .notes import Chart
 from .packed import Content, File, PackedFile, open_content, read_whole
 from .sng import read_sng, write_sng
+from .text_files import MAX_SECONDS
 from .zip_archive import read_zip, write_zip
 
 CHART_NAMES = ("notes.chart", "notes.mid")
@@ -164,7 +165,8 @@ def read_song(path: PathLike) -> Song:
     for key, value in song.metadata.items():
         if value and (value != "-1" or key not in metadata):
             metadata[key] = value
-    offset = (number(song.metadata, "delay") or 0.0) / 1000 or chart.offset
+    delay = (number(song.metadata, "delay") or 0.0) / 1000
+    offset = delay if 0 < abs(delay) <= MAX_SECONDS else chart.offset
     chart = replace(chart, metadata=metadata, offset=offset)
     return Song(chart, metadata, song.stems(chart), song.album)
 
@@ -246,7 +248,8 @@ def check_target(target: PathLike) -> dict[str, File]:
     """The files of the song to write to, by their names in lower case; none where there is none yet.
 
     Raises:
-        ChartError: there is something else than a song, which :func:`write_song` does not overwrite.
+        ChartError: there is something that :func:`write_song` does not overwrite: something else than a song, or a
+            chart of instruments that it would lose.
     """
     target = Path(target)
     if not target.exists():
@@ -261,6 +264,7 @@ def check_target(target: PathLike) -> dict[str, File]:
             raise ChartError(f"not overwritten: it is no song ({error.reason})", file=target) from error
         if target.suffix.lower() == ".zip" and not song.files.keys() & {*CHART_NAMES, INI_NAME}:
             raise ChartError(f"not overwritten: it is no song (it holds none of {known})", file=target)
+        _check_loss(target, song)
         return song.files
     if not target.is_dir():
         raise ChartError("a file is there, not a song folder", file=target)
@@ -269,7 +273,20 @@ def check_target(target: PathLike) -> dict[str, File]:
         raise ChartError(
             f"not overwritten: it is not empty and no song folder (it holds none of {known})", file=target
         )
+    _check_loss(target, _song_files(files, {}))
     return files
+
+
+def _check_loss(target: Path, song: SongFiles) -> None:
+    """Raises :class:`ChartError` for a song whose chart has what a new one could not have."""
+    if song.chart is None:
+        return
+    try:
+        lost = song.parse_chart().left_out
+    except ChartError:
+        return  # nobody can play it
+    if lost:
+        raise ChartError(f"not overwritten: {', '.join(lost)} of its {song.chart.name} would be lost", file=target)
 
 
 # Finding
@@ -288,13 +305,12 @@ def _folder_files(folder: Path) -> dict[str, Path]:
 
 
 def _zipped_song(path: Path) -> dict[str, PackedFile]:
-    """The files of the one folder in a ``.zip`` that is a song, or of its top."""
+    """The files of the one folder in a ``.zip`` that is a song, or waits for its chart, or of its top."""
     files = read_zip(path)
-    folders = set()
-    for name in files:
-        folder, _, plain = name.rpartition("/")
-        if plain.lower() in (*CHART_NAMES, INI_NAME) and "/" not in folder:
-            folders.add(folder)
+    inside = [name.rpartition("/")[::2] for name in files if name.count("/") < 2]
+    of_songs = ((*CHART_NAMES, INI_NAME), [stem + suffix for stem in STEM_NAMES for suffix in AUDIO_SUFFIXES])
+    found = ({folder for folder, plain in inside if plain.lower() in names} for names in of_songs)
+    folders = next(filter(None, found), set())
     if "" in folders or not folders:
         return files
     if len(folders) > 1:

@@ -17,6 +17,9 @@ MAX_TEXTS = 500_000
 MAX_NUMBER = 2**31 - 1
 """The last tick: at 192 ticks per quarter note and 120 BPM it is two months away."""
 
+MAX_SECONDS = 86_400.0
+"""How far a chart's offset may lead: no audio is as long."""
+
 
 def read_bounded(path: str | os.PathLike[str]) -> bytes:
     """A file's bytes.

@@ -107,8 +107,8 @@ class TabHeroTrainer(Trainer):
             loss = loss + args.label_smoothing_factor * smooth
         if not torch.isfinite(loss).all():  # of each device, where one process has several
             raise FloatingPointError(
-                f"the loss is {loss.tolist()} after step {self.state.global_step}: go on from the last checkpoint with "
-                "a lower learning rate, or without bf16"
+                f"the loss is {loss.tolist()} after step {self.state.global_step}: go on from the last checkpoint "
+                "with a lower learning rate, or without bf16"
             )
         return (loss, outputs) if return_outputs else loss
 

@@ -105,6 +105,11 @@ def test_absent_track_is_absent():
     assert list(parse(text_of("0 = N 0 0", name="MediumDoubleBass")).tracks) == [(1, 1)]
 
 
+def test_instruments_that_are_none_of_ours_are_named():
+    text = text_of("0 = N 0 0", name="EasyDrums") + text_of("0 = E solo", name="HardVocals") + text_of("0 = N 0 0")
+    assert parse(text).left_out == ("Drums",)
+
+
 def test_brackets_and_braces_inside_values_and_unknown_sections_are_data():
     text = "[Weird]\n{\n 0 = X }\n}\n" + text_of("0 = N 0 0\n1 = Z 5", song='Name = "[x] {y}"', events="nothing")
     chart = parse(text)
@@ -153,6 +158,7 @@ def test_impossible_timing_is_refused_and_named(tmp_path, part, line):
         ({"sync": "0 = B fast"}, 7),
         ({"song": "Offset = nan"}, 3),
         ({"song": "Offset = soon"}, 3),
+        ({"song": "Offset = 1e308"}, 3),
     ],
 )
 def test_broken_line_is_left_out_and_told_of(part, line):

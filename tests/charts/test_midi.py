@@ -65,7 +65,23 @@ def test_frets_on_fire_files_are_lead(tmp_path, type_):
 
 
 def test_drums_alone_are_not_lead(tmp_path):
-    assert read(tmp_path, (0, 9, 96), name="PART DRUMS").tracks == {}
+    chart = read(tmp_path, (0, 9, 96), name="PART DRUMS")
+    assert chart.tracks == {} and chart.left_out == ("PART DRUMS",)
+
+
+@pytest.mark.parametrize(
+    ("name", "notes", "is_left_out"),
+    [
+        ("PART VOCALS", [(0, 9, 105)], False),  # a line of lyrics
+        ("PART VOCALS", [(0, 9, 105), (0, 9, 60)], True),
+        ("PART KEYS", [(0, 9, 96)], False),
+        ("PART DRUMS", [], False),
+        ("VENUE", [(0, 9, 60)], False),
+        ("HARM2", [(0, 9, 60)], True),
+    ],
+)
+def test_instruments_that_are_none_of_ours_are_named(tmp_path, name, notes, is_left_out):
+    assert read(tmp_path, *notes, name=name).left_out == ((name,) if is_left_out else ())
 
 
 def test_natural_hopo_not_from_a_chord_that_holds_it(tmp_path):

@@ -29,7 +29,7 @@ from tabhero_hf.charts import (
 )
 from tabhero_hf.charts import song_folder as module
 from tabhero_hf.charts.packed import open_content
-from tabhero_hf.charts.zip_archive import read_zip
+from tabhero_hf.charts.zip_archive import read_zip, write_zip
 
 KEY = (Instrument.LEAD, Difficulty.EXPERT)
 
@@ -143,6 +143,25 @@ def test_empty_folder_is_filled(tmp_path):
     assert read_song(write_song(tmp_path / "Song", chart_of())).chart.tracks
 
 
+@pytest.mark.parametrize("target", ["Song", "Song.sng", "Song.zip"])
+def test_a_chart_of_drums_is_not_written_over(tmp_path, audio, target):
+    """Nor one of vocals; lyrics are kept, and what nobody can read is nobody's loss."""
+    drums = format_chart(chart_of()) + "[MediumDrums]\n{\n  0 = N 0 0\n}\n"
+    (tmp_path / "Drums").mkdir()
+    (tmp_path / "Drums" / "notes.chart").write_text(drums)
+    path = tmp_path / target
+    files = [("notes.chart", drums.encode()), ("song.ogg", audio)]
+    if target == "Song":
+        (tmp_path / "Drums").rename(path)
+    elif target.endswith(".sng"):
+        write_sng(path, {"name": "A"}, files)
+    else:
+        write_zip(path, files)
+    with pytest.raises(ChartError, match=f"{target}: not overwritten: Drums of its notes.chart would be lost"):
+        write_song(path, chart_of(3), audio)
+    assert read_song(path).chart.left_out == ("Drums",)
+
+
 def test_audio_that_clone_hero_does_not_play_is_refused(tmp_path):
     (tmp_path / "song.aiff").write_bytes(b"")
     for name, reason in (("song.aiff", "Clone Hero takes audio in"), ("song.ogg", "no such audio file")):
@@ -151,7 +170,9 @@ def test_audio_that_clone_hero_does_not_play_is_refused(tmp_path):
     assert not (tmp_path / "Song").exists()
 
 
-@pytest.mark.parametrize(("delay", "offset"), [("", 0.5), ("0", 0.5), ("-250", -0.25), ("soon", 0.5), ("-1", 0.5)])
+@pytest.mark.parametrize(
+    ("delay", "offset"), [("", 0.5), ("0", 0.5), ("-250", -0.25), ("soon", 0.5), ("-1", 0.5), ("1e308", 0.5)]
+)
 def test_delay_beats_offset(tmp_path, delay, offset):
     (tmp_path / "Notes.chart").write_text(format_chart(chart_of(offset=0.5, metadata={"name": "chart", "genre": "g"})))
     (tmp_path / "SONG.ini").write_text(f"[Song]\nname = ini\ndelay = {delay}\n")
@@ -300,6 +321,9 @@ def test_a_zipped_folder_reads_and_stays_whole(tmp_path, audio):
     assert read_zip(write_song(path, chart_of(3))).keys() == {
         *("notes.chart", "song.ini", "SONG.OGG", "ALBUM.PNG", "inner.zip")
     }
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("Song/guitar.ogg", b"samples")  # which waits for its chart
+    assert [stem.name for stem in find_stems(path)] == ["guitar.ogg"]
     with zipfile.ZipFile(path, "w") as archive:
         for name in ("One/notes.chart", "Two/notes.mid", "Three/deeper/notes.chart"):
             archive.writestr(name, b"")

@@ -82,7 +82,8 @@ def assert_exact(item: dict, notes: list, extractor=EXTRACTOR):
     assert [note[1:3] for note in decoded] == [note[1:3] for note in inside]
     np.testing.assert_allclose([note[0] for note in decoded], [note[0] for note in inside], atol=0.00501)
     for (_, _, _, written), (onset, _, _, sustain) in zip(decoded, inside, strict=True):
-        assert min(sustain, max(end - onset - 0.05, 0)) - 0.02501 <= written <= min(sustain + 0.02501, end - onset + 1e-6)
+        longest = end - onset
+        assert min(sustain, max(longest - 0.05, 0)) - 0.02501 <= written <= min(sustain + 0.02501, longest + 1e-6)
 
 
 def assert_same_items(items, others):
