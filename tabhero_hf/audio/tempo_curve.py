@@ -47,6 +47,10 @@ MARKER_GAIN = 0.02
 SHORTEST_STRETCH = 6
 """Beats that a tempo holds for, at least: what is shorter makes off-beats of a few measures beats."""
 
+LEAP = 1.1
+SHORTEST_BESIDE_LEAP = 16
+"""The same where the tempo leaps beside it, to so many times or a part as much: what drifts does so by less."""
+
 PLAIN_AGREEMENT = 0.1
 """Under this correlation of onsets and beats changes of tempo are no more than what can be fitted to noise."""
 
@@ -281,7 +285,7 @@ def _few_knots(pulse: Pulse, curve: TempoCurve) -> TempoCurve:
     """The curve without knots that gain little, the others moved to where they fit best."""
     enough = MARKER_GAIN * pulse.fit(curve.at(pulse.times))
     while len(curve.beats) > 2:
-        short = np.diff(curve.beats) < SHORTEST_STRETCH
+        short = _too_short(curve)
         short = np.flatnonzero(short[:-1] | short[1:]) + 1
         knots = short if len(short) else range(1, len(curve.beats) - 1)
         fewer = [_best_without(pulse, curve, int(knot)) for knot in knots]
@@ -293,6 +297,14 @@ def _few_knots(pulse: Pulse, curve: TempoCurve) -> TempoCurve:
         for i in range(len(curve.beats)):
             curve = _nudged(pulse, curve, i)
     return curve
+
+
+def _too_short(curve: TempoCurve) -> np.ndarray:
+    """Which stretches are over too soon to be told from a few off-beats, shape ``(stretches,)``."""
+    lengths = np.diff(curve.beats)
+    leaps = np.abs(np.diff(np.log(lengths / np.diff(curve.seconds)))) > np.log(LEAP)
+    beside = np.append(leaps, False) | np.insert(leaps, 0, False)
+    return lengths < np.where(beside, SHORTEST_BESIDE_LEAP, SHORTEST_STRETCH)
 
 
 def _best_without(pulse: Pulse, curve: TempoCurve, knot: int) -> tuple[float, TempoCurve]:

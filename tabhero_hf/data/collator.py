@@ -80,20 +80,17 @@ class Remix:
     equalizer: RandomEqualizer = field(default_factory=RandomEqualizer)
     recordings: Recordings | None = None
     recorded: float = 0.5  # how often the backing is one of them
-    recorded_behind_keys: float = 0.2  # keys have to be told from the band that plays them along
 
     def __call__(self, features: np.ndarray, parts: Parts, rng: np.random.Generator, instrument: int) -> np.ndarray:
         """The mix of the `features` `(frames, bands)` of an instrument, 0 lead to 3 keys, with its backing."""
         own = mix_mels(features, parts)
         mix = self.equalizer(features, rng)
         backing = parts.backing
-        is_keys = instrument == Instrument.KEYS
-        recorded = self.recorded_behind_keys if is_keys else self.recorded
-        is_recorded = self.recordings is not None and rng.random() < recorded
+        is_recorded = self.recordings is not None and rng.random() < self.recorded
         if is_recorded:
             recording = self.recordings.draw(len(features), rng) / np.float32(parts.log_scale)
             backing = recording - recording.mean() + backing.mean()
-        elif rng.random() < self.smeared and not is_keys:
+        elif rng.random() < self.smeared and instrument != Instrument.KEYS:
             mix = smear(mix, parts.log_scale, rng.uniform(0, self.longest_smear), rng.uniform())
         if rng.random() >= self.alone:
             backing = self.equalizer(backing, rng)

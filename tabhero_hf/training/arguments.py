@@ -78,8 +78,8 @@ class DataArguments:
     recordings: list[str] | None = field(
         default=None,
         metadata={
-            "help": "Audio files, or folders of them, that half of the mixes, a fifth of those of keys, have as "
-            "backing in place of their own, for datasets prepared with --audio parts; not for the second dataset."
+            "help": "Audio files, or folders of them, that half of the mixes have as backing in place of their own, "
+            "for datasets prepared with --audio parts; not for the second dataset."
         },
     )
     stretch: float = field(

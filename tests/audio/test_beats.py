@@ -94,6 +94,12 @@ def test_demo_chart_agrees_with_its_audio(demo_song):
     assert strengths.max() > 2 * np.median(strengths)
 
 
+def test_the_demo_has_one_tempo_up_to_its_end(demo_song):
+    """Its last six seconds, where little is played, fit another one as well. That of its chart is half as fast."""
+    tracked = track_beats(load_audio(demo_song), RATE)
+    assert tracked.tempo_map.tempos == ((0, 190.0),)
+
+
 def beats_of(tracked, seconds, every=1):
     """Seconds of the audio at which every so many quarter notes of a tracked song begin."""
     ticks = np.arange(0, 60 * len(tracked.confidence), every) * tracked.tempo_map.resolution
