@@ -170,7 +170,7 @@ def silent_wav(path: Path):
         ("escape.zip", escaping_zip, "escape.zip: unsafe file name '../../song.ogg'"),
         ("huge.wav", lambda path: sparse(path, 2 * 2**30), "exceed the maximum allowed size of 100.0 Mb"),
         ("long.wav", long_wav, "long.wav: 11 minutes long, over the limit of 10"),
-        ("silence.wav", silent_wav, "the chart has no notes to show"),
+        ("silence.wav", silent_wav, "nothing to chart is heard"),
     ],
 )
 def test_what_cannot_be_charted_is_refused_in_a_sentence(page, app, tmp_path, name, write, sentence):
