@@ -37,8 +37,8 @@ class TabHeroProcessor(ProcessorMixin):
             audio:
                 One waveform `(samples,)` or a list of them; see [`TabHeroFeatureExtractor.__call__`].
             text (`str` or `list[str]`, *optional*):
-                Tokens as text; with audio they become `labels`, without `<BOS>` and padded with -100, and else
-                `input_ids`.
+                Tokens as text; becomes `labels` if there is audio, `input_ids` otherwise, as the tokenizer gives them:
+                before a loss, as with other processors, `<BOS>` is to be cut off and padding to become -100.
             notes (`list` of notes, *optional*):
                 The notes of the one song in `audio`, in seconds; each window gets those within it as `labels`, without
                 `<BOS>` and padded with -100.
@@ -52,19 +52,11 @@ class TabHeroProcessor(ProcessorMixin):
         return_tensors = kwargs.get("return_tensors")
         inputs = super().__call__(audio=audio, text=text, **kwargs)
         if audio is not None and text is not None:
-            inputs["labels"] = self._as_labels(inputs.pop("input_ids"))
+            inputs["labels"] = inputs.pop("input_ids")
         if notes is not None:
             labels = self._window_labels(notes, inputs)
             inputs.update(BatchFeature({"labels": labels}, tensor_type=return_tensors))
         return inputs
-
-    def _as_labels(self, ids):
-        """Token ids, a list of rows or an array, as labels."""
-        if isinstance(ids, list) and ids and isinstance(ids[0], list):
-            return [self._as_labels(row) for row in ids]
-        labels = ids[..., 1:] if hasattr(ids, "ndim") else np.array(ids[1:])
-        labels = labels - (labels == self.tokenizer.pad_token_id) * (100 + self.tokenizer.pad_token_id)
-        return labels.tolist() if isinstance(ids, list) else labels
 
     def _window_labels(self, notes: Iterable[Note], inputs: BatchFeature) -> list[list[int]]:
         notes = list(notes)

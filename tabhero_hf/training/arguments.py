@@ -182,13 +182,15 @@ def _text(value) -> str:
 def _flags(file: Path, kinds: tuple[type, ...]) -> list[str]:
     """The values of a YAML file as flags."""
     values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    known = {field.name for kind in kinds for field in dataclasses.fields(kind)}
-    if not isinstance(values, dict) or not known >= values.keys():
-        unknown = ", ".join(sorted(map(str, set(values) - known))) if isinstance(values, dict) else "no mapping"
+    known = {field.name: field for kind in kinds for field in dataclasses.fields(kind)}
+    if not isinstance(values, dict) or not known.keys() >= values.keys():
+        unknown = ", ".join(sorted(map(str, set(values) - known.keys()))) if isinstance(values, dict) else "no mapping"
         raise ValueError(f"{file}: no such arguments: {unknown}")
     flags = []
     for name, value in values.items():
-        if value is not None:  # which is the same as not to name it
-            texts = map(str, value) if isinstance(value, list) else [_text(value)]
-            flags += [f"--{name}", *texts]
+        if value is None:
+            if known[name].default is not None:  # no flag could say so
+                raise ValueError(f"{file}: {name} has to have a value")
+            continue
+        flags += [f"--{name}", *(map(str, value) if isinstance(value, list) else [_text(value)])]
     return flags

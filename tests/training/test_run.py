@@ -396,6 +396,9 @@ def test_a_files_mappings_and_nulls_are_taken_as_they_are(tmp_path):
     (tmp_path / "run.yaml").write_text("lr_scheduler_kwargs: {min_lr_rate: 0.2}\nmax_train_samples: null\n")
     _, data, args = parse_arguments([str(tmp_path / "run.yaml")])
     assert args.lr_scheduler_kwargs == {"min_lr_rate": 0.2} and data.max_train_samples is None
+    (tmp_path / "run.yaml").write_text("save_total_limit: null\n")
+    with pytest.raises(ValueError, match="run.yaml: save_total_limit has to have a value"):
+        parse_arguments([str(tmp_path / "run.yaml")])
 
 
 def test_half_precision_of_another_kind_may_be_asked_for(monkeypatch):
