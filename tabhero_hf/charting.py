@@ -17,7 +17,7 @@ from .charts.measures import Measures
 from .charts.metadata import song_metadata
 from .charts.region import with_region
 from .charts.song_folder import AUDIO_SUFFIXES, check_target, song_files
-from .charts.text_files import MAX_NUMBER
+from .charts.text_files import MAX_NUMBER, name_as_text
 from .tokenization_tabhero import Note
 
 CHARTER = "tabhero_hf"
@@ -83,14 +83,17 @@ def chart_song(
     check_target(output)
     duration = audio_duration(stems)
     own = _own_chart(song) if source else None
+    kept = _own_tempo_map(own, duration) if own else {}
     if region is not None:
         _check_region(song, own, region, duration)
+        if not kept:
+            raise ValueError(f"the tempo map of {song} cannot be that of its audio: chart all of it anew")
     if charter is None:
         from transformers import pipeline
 
         charter = pipeline("audio-to-chart", model=bundled_checkpoint() if model is None else str(model))
-    if own and _fits(own, duration) and not parameters.keys() & {"bpm", "offset", "tempo_map"}:
-        parameters = {**_own_tempo_map(own), **parameters}
+    if not parameters.keys() & {"bpm", "offset", "tempo_map"}:
+        parameters = {**kept, **parameters}
     heard = charter({"stems": stems}, difficulties=difficulties, instruments=instruments, **parameters)
     if not any(track.notes for track in heard["chart"].tracks.values()):
         raise ValueError(f"{song}: nothing to chart is heard in it")
@@ -125,8 +128,7 @@ def chart_song(
 
 def file_metadata(song: str | os.PathLike) -> dict[str, str]:
     """What an audio file's tags, and else its name, say of the song."""
-    # A name on the disk need not be text.
-    artist, dash, title = os.fsencode(Path(song).stem).decode(errors="replace").partition(" - ")
+    artist, dash, title = name_as_text(Path(song).stem).partition(" - ")
     named = {"artist": artist.strip(), "name": title.strip()} if dash else {}
     return {**named, **audio_tags(song)}
 
@@ -146,20 +148,17 @@ def _check_region(song: str | os.PathLike, chart: Chart | None, region: tuple[fl
     start, end = region
     if not 0 <= start < min(end, duration):
         raise ValueError(f"{song} has nothing from {start:g} to {end:g} s: it is {duration:.1f} s long")
-    if not _fits(chart, duration):
-        raise ValueError(f"the tempo map of {song} cannot be that of its audio: chart all of it anew")
 
 
-def _fits(chart: Chart, duration: float) -> bool:
-    """Whether a chart's tempo map can be that of so many seconds of audio: strangers' charts say anything."""
-    tempo_map = chart.tempo_map
-    if abs(chart.offset) > duration:
+def _fits(tempo_map: TempoMap, offset: float, duration: float) -> bool:
+    """Whether a tempo map can be that of so many seconds of audio: strangers' charts say anything."""
+    if abs(offset) > duration:
         return False
-    first, last = tempo_map.ticks(np.array([0.0, duration]) - chart.offset).tolist()
+    first, last = tempo_map.ticks(np.array([0.0, duration]) - offset).tolist()
     beats = (last - first) / tempo_map.resolution
     measures = Measures(tempo_map).at(max(last, 0))
     return (
-        last * _finer(tempo_map) <= MAX_NUMBER
+        last <= MAX_NUMBER
         and MIN_GIVEN_BPM <= 60 * beats / duration <= MAX_GIVEN_BPM
         and measures <= MOST_MEASURES * last / tempo_map.resolution + 1
     )
@@ -170,15 +169,13 @@ def _within(measures: np.ndarray, start: float, end: float) -> np.ndarray:
     return measures[(measures[:, 0] >= start) & (measures[:, 1] <= end)]
 
 
-def _finer(tempo_map: TempoMap) -> int:
-    """How many ticks to make of one: those of a few milliseconds would move what the model hears."""
-    return -(-DEFAULT_RESOLUTION // tempo_map.resolution)
-
-
-def _own_tempo_map(chart: Chart) -> dict:
+def _own_tempo_map(chart: Chart, duration: float) -> dict:
+    """A chart's tempo map and offset, as the pipeline takes them; nothing where they cannot be those of the audio."""
+    # Ticks of a few milliseconds would move what the model hears.
     given = chart.tempo_map
-    finer = _finer(given)
+    finer = -(-DEFAULT_RESOLUTION // given.resolution)
     tempos, meters = (
         tuple((tick * finer, *values) for tick, *values in markers) for markers in (given.tempos, given.meters)
     )
-    return {"tempo_map": TempoMap(given.resolution * finer, tempos, meters), "offset": chart.offset}
+    tempo_map = TempoMap(given.resolution * finer, tempos, meters)
+    return {"tempo_map": tempo_map, "offset": chart.offset} if _fits(tempo_map, chart.offset, duration) else {}

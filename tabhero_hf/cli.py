@@ -203,10 +203,10 @@ def check(
         for finding in findings:
             typer.echo(f"  {finding}")
     if not songs:
-        typer.echo("error: no song there", err=True)
-    elif songs > 1:
+        _fail("no song there")
+    if songs > 1:
         typer.echo(f"{songs} songs, {bad} with problems")
-    if bad or not songs:
+    if bad:
         raise typer.Exit(1)
 
 

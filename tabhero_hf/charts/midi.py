@@ -47,7 +47,6 @@ EVENTS_NAME, VOCALS_NAME = "EVENTS", "PART VOCALS"
 SUNG = range(36, 85)
 """Numbers of the notes that are sung."""
 
-
 FIRST_NUMBER = {Difficulty.EASY: 58, Difficulty.MEDIUM: 70, Difficulty.HARD: 82, Difficulty.EXPERT: 94}
 """The lowest note number of each difficulty: six-fret tracks' open note."""
 LANE_OFFSETS = {

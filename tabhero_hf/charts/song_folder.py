@@ -20,7 +20,7 @@ from .midi_writer import format_midi
 from .notes import Chart
 from .packed import Content, File, PackedFile, open_content, read_whole
 from .sng import read_sng, write_sng
-from .text_files import MAX_SECONDS
+from .text_files import MAX_SECONDS, name_as_text
 from .zip_archive import read_zip, write_zip
 
 CHART_NAMES = ("notes.chart", "notes.mid")
@@ -214,8 +214,7 @@ def write_song(
     existing = check_target(target)
     stems = _named_stems(audio)
     packed = target.suffix.lower() in ARCHIVE_SUFFIXES
-    # A name on the disk need not be text.
-    name = os.fsencode(target.stem if packed else target.name).decode(errors="replace")
+    name = name_as_text(target.stem if packed else target.name)
     merged = {"name": name, **DEFAULT_METADATA}
     merged.update((key, value) for key, value in {**chart.metadata, **(metadata or {})}.items() if str(value).strip())
     if stems:
@@ -308,9 +307,8 @@ def _zipped_song(path: Path) -> dict[str, PackedFile]:
     """The files of the one folder in a ``.zip`` that is a song, or waits for its chart, or of its top."""
     files = read_zip(path)
     inside = [name.rpartition("/")[::2] for name in files if name.count("/") < 2]
-    of_songs = ((*CHART_NAMES, INI_NAME), [stem + suffix for stem in STEM_NAMES for suffix in AUDIO_SUFFIXES])
-    found = ({folder for folder, plain in inside if plain.lower() in names} for names in of_songs)
-    folders = next(filter(None, found), set())
+    folders = {folder for folder, plain in inside if plain.lower() in (*CHART_NAMES, INI_NAME)}
+    folders = folders or {folder for folder, plain in inside if _is_stem(plain.lower())}
     if "" in folders or not folders:
         return files
     if len(folders) > 1:
@@ -318,6 +316,12 @@ def _zipped_song(path: Path) -> dict[str, PackedFile]:
     prefix = f"{folders.pop()}/"
     inside = {name.removeprefix(prefix): file for name, file in files.items() if name.startswith(prefix)}
     return {name: replace(file, name=name) for name, file in inside.items()}
+
+
+def _is_stem(name: str) -> bool:
+    """Whether a file of this name, in lower case, is audio of a song."""
+    stem, suffix = os.path.splitext(name)
+    return stem in STEM_NAMES and suffix in AUDIO_SUFFIXES
 
 
 def _suffix(file: File) -> str:
@@ -359,12 +363,7 @@ def _existing_file(file: PathLike | PackedFile, what: str, suffixes: tuple[str, 
 
 
 def _is_replaced(name: str, stems: bool, album: bool) -> bool:
-    stem, suffix = os.path.splitext(name)
-    return (
-        name in (*CHART_NAMES, INI_NAME)
-        or (stems and stem in STEM_NAMES and suffix in AUDIO_SUFFIXES)
-        or (album and name in ALBUM_NAMES)
-    )
+    return name in (*CHART_NAMES, INI_NAME) or (stems and _is_stem(name)) or (album and name in ALBUM_NAMES)
 
 
 def _write_folder(target: Path, written: Mapping[str, Content], left_out: set[str]) -> None:

@@ -49,6 +49,11 @@ def decode_text(data: bytes) -> str:
         return data.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
 
 
+def name_as_text(name: str) -> str:
+    """A file's name as far as it is text, which one on the disk need not be."""
+    return os.fsencode(name).decode(errors="replace")
+
+
 def split_lines(text: str) -> list[str]:
     """Lines ended by LF, CRLF or CR only: names may hold the other characters that ``str.splitlines`` splits at."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")

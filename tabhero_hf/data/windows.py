@@ -363,8 +363,10 @@ def _item(
     """An item of [`ChartWindows`]: a window's features and notes, onsets in seconds from its start."""
     # What is held beyond the window ends with it: the grammar lets a model write no more.
     end = extractor.frames_to_seconds(len(features))
-    cut = ((end - onset) // DURATION_STEP * DURATION_STEP for onset, _, _, _ in notes)
-    notes = [(*note[:3], min(note[3], max(longest, 0.0))) for note, longest in zip(notes, cut)]
+    notes = [
+        (onset, lanes, bits, min(sustain, max((end - onset) // DURATION_STEP * DURATION_STEP, 0.0)))
+        for onset, lanes, bits, sustain in notes
+    ]
     # Without an end: a note in the window's last milliseconds is rounded to the nearest bin, like all others.
     labels = tokenizer.encode_notes(notes)[1:]
     start = extractor.frames_to_seconds(window["start_frame"])
