@@ -190,7 +190,7 @@ def _sustain_faults(
     at = np.searchsorted(fretted_ends, ticks, side="right") - 1
     after = np.flatnonzero(at >= 0)
     gaps = seconds[after] - tempo_map.seconds(fretted_ends[at[after]])
-    close = gaps < SUSTAIN_GAP - TOLERANCE
+    close = leaves_too_little(gaps)
     for i, gap in zip(after[close].tolist(), gaps[close].tolist()):
         text = f"a note only {_ms(gap)} after a sustain's end; letting go of it takes {_ms(SUSTAIN_GAP)}"
         yield Fault("badSustainGap", text, notes[i].tick)
@@ -298,6 +298,17 @@ def sustains(notes: Sequence[Note]) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     ends = np.minimum(starts + lengths, limits)
     held = lengths > 0
     return owners[held], lanes[held], ends[held]
+
+
+def leaves_too_little(gaps: np.ndarray) -> np.ndarray:
+    """Whether so many seconds between a sustain's end and the next note are too few to let go."""
+    return gaps < SUSTAIN_GAP - TOLERANCE
+
+
+def last_release(seconds: np.ndarray, tempo_map: TempoMap) -> np.ndarray:
+    """The last tick before each of these moments at which a sustain leaves time to let go."""
+    latest = tempo_map.ticks(seconds - SUSTAIN_GAP)
+    return latest - leaves_too_little(seconds - tempo_map.seconds(latest))
 
 
 def too_short(notes: Sequence[Note], owners: np.ndarray, ends: np.ndarray, tempo_map: TempoMap) -> np.ndarray:

@@ -20,7 +20,6 @@ from .check import (
     LEADING_SILENCE,
     ORANGE,
     SIX_FRET_CHORD,
-    SUSTAIN_GAP,
     TOLERANCE,
     YELLOW,
     chord_faults,
@@ -29,6 +28,8 @@ from .check import (
     is_broken,
     lacks_star_power,
     lane_names,
+    last_release,
+    leaves_too_little,
     place,
     sustains,
     too_short,
@@ -263,14 +264,13 @@ def _released(notes: list[Note], tempo_map: TempoMap, say: Say) -> list[Note]:
     seconds = tempo_map.seconds(ticks)
     owners, lanes, ends = sustains(notes)
     # The last tick early enough before each note. Where it is no later than the note before, that note's counts.
-    latest = tempo_map.ticks(seconds - SUSTAIN_GAP)
-    latest -= _too_close(tempo_map.seconds(latest), seconds)
+    latest = last_release(seconds, tempo_map)
     latest[1:] = np.where(latest[1:] > ticks[:-1], latest[1:], -1)
     latest = np.maximum.accumulate(latest)
 
     following = np.searchsorted(ticks, ends)
     close = (lanes != OPEN_LANE) & (following < len(ticks))
-    close[close] = _too_close(tempo_map.seconds(ends[close]), seconds[following[close]])
+    close[close] = leaves_too_little(seconds[following[close]] - tempo_map.seconds(ends[close]))
     new_ends = ends.copy()
     new_ends[close] = np.maximum(latest[following[close]], ticks[owners[close]])
     short = too_short(notes, owners, new_ends, tempo_map)
@@ -288,11 +288,6 @@ def _released(notes: list[Note], tempo_map: TempoMap, say: Say) -> list[Note]:
         else:
             say("a sustain too short to hold is gone", note.tick)
     return mended
-
-
-def _too_close(ends: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Whether sustains that end at the first leave too little time until notes at the second, both in seconds."""
-    return seconds - ends < SUSTAIN_GAP - TOLERANCE
 
 
 def _struck(tick: int, held: dict[int, int], kind: Kind) -> Note:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .check import SHORTEST_SUSTAIN, SUSTAIN_GAP
+from .check import SHORTEST_SUSTAIN, last_release
 from .notes import Chart, Note
 from .tempo import TempoMap
 
@@ -56,7 +56,7 @@ def _at_ticks_of(chart: Chart, other: Chart, notes: Iterable[Note]) -> Iterator[
 
 def _until(notes: Iterable[Note], tick: int, tempo_map: TempoMap) -> Iterator[Note]:
     """The notes, with sustains up to a tick, or to where a note there leaves time to let go."""
-    latest = int(tempo_map.ticks(tempo_map.seconds(tick) - SUSTAIN_GAP))
+    latest = int(last_release(tempo_map.seconds(tick), tempo_map))
     for note in notes:
         if note.tick + note.sustain <= latest:
             yield note

@@ -66,8 +66,8 @@ def test_a_sustain_that_reaches_into_the_region_ends_there_and_kinds_stay():
     tapped = Track(LEAD, EXPERT, (Note(1000, (3,), 0, Kind.TAP), Note(1000 + 384, (4,), 0, Kind.HOPO)))
     own, new = (Chart(TempoMap(192), {(LEAD, EXPERT): notes}) for notes in (held, tapped))
     changed = with_region(own, new, 2.0, 4.0).tracks[LEAD, EXPERT].notes
-    # 2 s are 768 ticks; letting go takes 40 ms.
-    assert changed == (Note(0, (0, 2), 753), *tapped.notes, Note(1920, (1,)))
+    # 2 s are 768 ticks; letting go takes 40 ms, which are 15.4.
+    assert changed == (Note(0, (0, 2), 752), *tapped.notes, Note(1920, (1,)))
     brief = own.tracks[LEAD, EXPERT]
     brief = replace(own, tracks={(LEAD, EXPERT): replace(brief, notes=(Note(720, (1,), 400), *brief.notes[1:]))})
     assert with_region(brief, new, 2.0, 4.0).tracks[LEAD, EXPERT].notes[0] == Note(720, (1,))
