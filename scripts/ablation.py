@@ -12,14 +12,10 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
 from transformers import HfArgumentParser
-from transformers.utils import FEATURE_EXTRACTOR_NAME
 
-from tabhero_hf import TabHeroFeatureExtractor, TabHeroTokenizer
-from tabhero_hf.data.preparation import write_parquet
-from tabhero_hf.data.rendered import RenderedWindows, render_windows
-from tabhero_hf.data.schema import ChartKey, SongIdentity, window_rows, window_schema
+from tabhero_hf import TabHeroFeatureExtractor
+from tabhero_hf.data.rendered import render_dataset
 from tabhero_hf.training.arguments import parse_arguments
 from tabhero_hf.training.run import train
 
@@ -39,9 +35,6 @@ VARIANTS = {
     "windows not shifted": {"random_start": False},
     "curriculum": {"curriculum_epochs": 2},
 }
-SPLITS = {"train": 0, "validation": 1_000_000_000}
-"""The first seed of each split's music."""
-
 COLUMNS = {
     "eval_token_loss": "token loss",
     "eval_time_accuracy": "time",
@@ -62,7 +55,9 @@ class Arguments:
 def main():
     (args,) = HfArgumentParser(Arguments).parse_args_into_dataclasses()
     output = Path(args.output_dir)
-    dataset = write_dataset(output, {"train": args.songs, "validation": args.held_out_songs})
+    dataset = output / "dataset"
+    extractor = TabHeroFeatureExtractor(max_frames=344, overlap_frames=86)  # windows of four seconds
+    render_dataset(dataset, {"train": args.songs, "validation": args.held_out_songs}, extractor, seconds=8.0)
     results_file = output / "ablation.json"
     results = json.loads(results_file.read_text()) if results_file.exists() else {}
     for name, changes in VARIANTS.items():
@@ -71,28 +66,6 @@ def main():
             results_file.write_text(json.dumps(results, indent=2) + "\n")
             (output / "ablation.md").write_text(table(results))
     print(table(results))
-
-
-def write_dataset(output: Path, songs: dict[str, int]) -> Path:
-    """Synthetic music as a prepared dataset: windows of four seconds with the charts of four difficulties."""
-    dataset, tokenizer = output / "dataset", TabHeroTokenizer()
-    extractor = TabHeroFeatureExtractor(max_frames=344, overlap_frames=86)
-    for split, first_seed in SPLITS.items():
-        render_windows(output / split, first_seed, songs[split], seconds=8.0)
-        pieces = RenderedWindows(output / split, difficulties=(0, 1, 2, 3))
-        rows = []
-        for index in range(0, len(pieces), 4):
-            charts = [pieces[index + difficulty] for difficulty in range(4)]
-            notes = {
-                ChartKey(chart["difficulty_ids"], chart["instrument_ids"]): tokenizer.decode_notes(chart["labels"])
-                for chart in charts
-            }
-            song = SongIdentity(f"{first_seed + index // 4:016x}", "mix", "", "", 0)
-            rows += window_rows(song, charts[0]["input_features"], notes, extractor)
-        (dataset / "data" / split).mkdir(parents=True, exist_ok=True)
-        write_parquet(pa.Table.from_pylist(rows, window_schema()), dataset / "data" / split / "rows.parquet")
-    (dataset / FEATURE_EXTRACTOR_NAME).write_text(extractor.to_json_string())
-    return dataset
 
 
 def run(dataset: Path, folder: Path, max_steps: int, changes: dict) -> dict[str, float]:

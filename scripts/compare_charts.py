@@ -30,8 +30,14 @@ class Arguments:
 
 def main():
     (args,) = HfArgumentParser(Arguments).parse_args_into_dataclasses()
-    instrument = Instrument.parse(args.instrument)
+    try:
+        instrument = Instrument.parse(args.instrument)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
     writers = {"human": read_charts(args.human), "ours": read_charts(args.ours)}
+    charts = [chart for written in writers.values() for chart in written]
+    if not any(notes_of(chart, instrument, difficulty) for chart in charts for difficulty in Difficulty):
+        sys.exit(f"error: none of the songs has a chart of {args.instrument}")
     print(f"| {args.instrument} | songs | {' | '.join(HABITS.values())} | problems |")
     print("|---" * (len(HABITS) + 3) + "|")
     for difficulty in reversed(Difficulty):

@@ -109,6 +109,15 @@ class ModelCharter:
 
 def main():
     (args,) = HfArgumentParser(Arguments).parse_args_into_dataclasses()
+    try:
+        evaluate(args)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+def evaluate(args: Arguments):
+    if min(args.window_batch_size, 1 if args.num_beams is None else args.num_beams) < 1:
+        raise ValueError("--window_batch_size and --num_beams are 1 or more")
     asked = [
         (Instrument.parse(instrument), Difficulty.parse(difficulty))
         for instrument in args.instruments
@@ -123,10 +132,12 @@ def main():
     if not tracks:
         raise SystemExit("no song has a chart of what is asked for")
     charter = ModelCharter(args, tracks)
-    songs = [song for song in tqdm(songs, unit="song") if listen(song, charter, args.max_seconds)]
     other = None
     if args.other_audio:
-        _, other = charter(load_audio(args.other_audio, charter.sampling_rate)[: samples(args.max_seconds, charter)])
+        other = load_audio(args.other_audio, charter.sampling_rate)[: samples(args.max_seconds, charter)]
+    songs = [song for song in tqdm(songs, unit="song") if listen(song, charter, args.max_seconds)]
+    if other is not None:
+        _, other = charter(other)
 
     rows = [row for track in tracks for row in score_track(track, songs, other, args.seed)]
     if not rows:

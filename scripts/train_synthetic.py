@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from datasets import load_dataset
+from torch.utils.data import Dataset
 from transformers import HfArgumentParser, Trainer, TrainingArguments, set_seed
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import get_last_checkpoint
@@ -31,10 +33,11 @@ from tabhero_hf import (
     TabHeroTokenizer,
 )
 from tabhero_hf.data.collator import BackgroundNoise, RandomEqualizer, SpecAugment, TabHeroCollator
-from tabhero_hf.data.rendered import RenderedWindows, render_windows
+from tabhero_hf.data.rendered import render_dataset
+from tabhero_hf.data.windows import ChartWindows, MixedWindows
 from tabhero_hf.evaluation.windows import score_windows
 
-HELD_OUT_SEED = 1_000_000_000  # training takes its seeds from 0 on
+EXPERT = 3
 
 
 @dataclass
@@ -80,23 +83,28 @@ def main():
     set_seed(args.seed)
     output = Path(args.output_dir)
     started = time.time()
-    render_windows(output / "windows", 0, args.windows, args.seconds)
-    render_windows(output / "held_out", HELD_OUT_SEED, args.held_out_windows, args.seconds)
+    pieces = {"train": args.windows, "validation": args.held_out_windows}
+    extractor = TabHeroFeatureExtractor(max_frames=int(args.seconds * 22050 / 256), overlap_frames=172)
+    render_dataset(output / "windows", pieces, extractor)
+    rows = load_dataset(str(output / "windows"))
     rendered = time.time()
 
     model = initial_model(args)
-    train(ListeningTrainer, model, args, output / "listening", args.listening_steps)
+    windows = ChartWindows(rows["train"], extractor, seed=args.seed)
+    expert = ChartWindows(rows["train"], extractor, difficulties=[EXPERT], seed=args.seed)
+    windows = MixedWindows([(windows, 1), (expert, 2)])
+    train(ListeningTrainer, model, windows, args, output / "listening", args.listening_steps)
     listened = time.time()
-    train(WindowTrainer, model, args, output / "writing", args.max_steps, args.fret_corruption)
+    train(WindowTrainer, model, windows, args, output / "writing", args.max_steps, args.fret_corruption)
     written = time.time()
 
-    final = save_final(model, args, output / "final")
+    final = save_final(model, TabHeroProcessor(extractor, TabHeroTokenizer()), output / "final")
     report = {
         "seconds_rendering": round(rendered - started),
         "seconds_listening": round(listened - rendered),
         "seconds_writing": round(written - listened),
         "arguments": dataclasses.asdict(args),
-        "held_out": score_windows(final, RenderedWindows(output / "held_out", difficulties=(3,))),
+        "held_out": score_windows(final, ChartWindows(rows["validation"], extractor, difficulties=[EXPERT])),
     }
     (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))
@@ -105,6 +113,7 @@ def main():
 def train(
     trainer_class: type[Trainer],
     model: TabHeroForConditionalGeneration,
+    windows: Dataset,
     args: Arguments,
     folder: Path,
     steps: int,
@@ -114,7 +123,7 @@ def train(
     trainer = trainer_class(
         model=model,
         args=training_arguments(args, folder, steps),
-        train_dataset=RenderedWindows(Path(args.output_dir) / "windows"),
+        train_dataset=windows,
         data_collator=TabHeroCollator(
             augment=[
                 BackgroundNoise(probability=0.3),
@@ -169,7 +178,7 @@ def training_arguments(args: Arguments, folder: Path, steps: int) -> TrainingArg
 
 
 def save_final(
-    model: TabHeroForConditionalGeneration, args: Arguments, folder: Path
+    model: TabHeroForConditionalGeneration, processor: TabHeroProcessor, folder: Path
 ) -> TabHeroForConditionalGeneration:
     """Writes the model folder with weights in half precision, and returns the model as it loads from there."""
     model.generation_config.max_new_tokens = 512
@@ -178,8 +187,7 @@ def save_final(
     # Half precision is for the file alone: unless told otherwise, the model computes in float32.
     model.float().config.dtype = "float32"
     model.config.save_pretrained(folder)
-    extractor = TabHeroFeatureExtractor(max_frames=int(args.seconds * 22050 / 256), overlap_frames=172)
-    TabHeroProcessor(extractor, TabHeroTokenizer()).save_pretrained(folder)
+    processor.save_pretrained(folder)
     return TabHeroForConditionalGeneration.from_pretrained(folder).eval()
 
 

@@ -1,6 +1,7 @@
 """From a song's audio to a song that Clone Hero plays, in one call."""
 
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from .charts.text_files import MAX_NUMBER, name_as_text
 from .tokenization_tabhero import Note
 
 CHARTER = "tabhero_hf"
-MOST_MEASURES = 4  # to a beat
+MOST_MEASURES = 2  # a second
 
 
 @dataclass
@@ -86,6 +87,8 @@ def chart_song(
     kept = _own_tempo_map(own, duration) if own else {}
     if region is not None:
         _check_region(song, own, region, duration)
+        if own.left_out:
+            raise ValueError(f"{', '.join(own.left_out)} of {song} would be lost: chart all of it anew")
         if not kept:
             raise ValueError(f"the tempo map of {song} cannot be that of its audio: chart all of it anew")
     if charter is None:
@@ -130,6 +133,8 @@ def file_metadata(song: str | os.PathLike) -> dict[str, str]:
     """What an audio file's tags, and else its name, say of the song."""
     artist, dash, title = name_as_text(Path(song).stem).partition(" - ")
     named = {"artist": artist.strip(), "name": title.strip()} if dash else {}
+    if re.fullmatch(r"\d{1,3}\.?", named.get("artist", "")):  # a track's number
+        del named["artist"]
     return {**named, **audio_tags(song)}
 
 
@@ -160,7 +165,7 @@ def _fits(tempo_map: TempoMap, offset: float, duration: float) -> bool:
     return (
         last <= MAX_NUMBER
         and MIN_GIVEN_BPM <= 60 * beats / duration <= MAX_GIVEN_BPM
-        and measures <= MOST_MEASURES * last / tempo_map.resolution + 1
+        and measures <= MOST_MEASURES * duration + 1
     )
 
 

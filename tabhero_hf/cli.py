@@ -1,6 +1,8 @@
 """The `tabhero` command."""
 
+import io
 import math
+import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +15,9 @@ app = typer.Typer(no_args_is_help=True, help="Write Clone Hero charts of songs, 
 DIFFICULTIES = "easy,medium,hard,expert"
 AUDIO_NAMES = (".ogg", ".opus", ".mp3", ".flac", ".wav", ".aiff", ".aif")
 """What is charted in a folder of audio files."""
+
+OTHER_AUDIO = ("crowd", "preview")
+"""What a song's folder holds beside its stems."""
 
 
 def _print_version(asked: bool):
@@ -29,7 +34,10 @@ def tabhero(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ):
-    pass
+    for stream in (sys.stdout, sys.stderr):
+        # Where a terminal or a file cannot have a song's name, the rest of what is said comes through.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class Format(StrEnum):
@@ -84,12 +92,22 @@ def chart(
 
     A song that is there already gets the new chart in place of its own, unless that has drums or vocals.
     """
+    from .charts.song_folder import ARCHIVE_SUFFIXES, CHART_SUFFIXES
+
     found = list(_songs(songs, audio=True))
     several = len(songs) > 1 or found != songs
     if several and (name or any(value is not None for value in (bpm, offset, start, end))):
         _fail("--name, --bpm, --offset, --from and --to are for one song")
     if format is not Format.folder and not several:
         _fail(f"--format is for several songs: name the one that you want written, as in -o song.{format.value}")
+    if several and output.suffix.lower() in ARCHIVE_SUFFIXES:
+        _fail(f"{output} would be one song, but there are several: name a folder, and --format {output.suffix[1:]}")
+    if several and output.is_file():
+        _fail(f"{output} is a file, not a folder for songs")
+    if output.suffix.lower() in CHART_SUFFIXES:
+        _fail(f"{output}: a song is a folder, .sng or .zip; `tabhero convert` writes its chart alone")
+    if model and model.count("/") != 1 and not Path(model).is_dir():
+        _fail(f"{model}: no such model folder")
     if candidates > 1 and seed is None:
         _fail("--candidates are drawn: give a --seed")
     if not found:
@@ -188,13 +206,14 @@ def check(
 ):
     """Tell what players and other tools would object to in songs. Exits with 1 if there is anything."""
     from .charts import ChartError, check, check_song, read_song
+    from .charts.song_folder import CHART_SUFFIXES
 
     songs, bad = 0, 0
     for path in _songs(paths):
         songs += 1
         try:
             song = read_song(path)
-            is_chart = path.suffix.lower() in (".chart", ".mid")
+            is_chart = path.is_file() and path.suffix.lower() in CHART_SUFFIXES
             findings = [*song.chart.warnings, *map(str, check(song.chart) if is_chart else check_song(song))]
         except (ChartError, OSError) as error:
             findings = [f"error: {error}"]
@@ -221,9 +240,14 @@ def _songs(paths: Iterable[Path], audio: bool = False) -> Iterable[Path]:
             continue
         found = song_paths(path)
         if audio and path not in found:
-            inside = [file for file in sorted(path.iterdir()) if file.suffix.lower() in AUDIO_NAMES]
-            # One whose only audio has a stem's name is a song that waits for its chart.
-            if inside and not found and all(file.stem.lower() in STEM_NAMES for file in inside):
+            inside = [
+                file
+                for file in sorted(path.iterdir())
+                if file.suffix.lower() in AUDIO_NAMES and not file.name.startswith(".")
+            ]
+            # One of whose audio files nothing but stems is to be heard is a song that waits for its chart.
+            names = {file.stem.lower() for file in inside}
+            if not found and names & {*STEM_NAMES} and names <= {*STEM_NAMES, *OTHER_AUDIO}:
                 found = [path]
             else:
                 found += inside
@@ -308,6 +332,7 @@ def convert(
     """
     from .charts import ChartError, read_song, write_chart, write_midi, write_song
     from .charts.metadata import midi_settings
+    from .charts.song_folder import check_chart_target
 
     try:
         song = read_song(source)
@@ -320,6 +345,7 @@ def convert(
                 typer.echo(f"warning: beside {target}, song.ini has to say {setting} = {value}", err=True)
         writer = {".chart": write_chart, ".mid": write_midi}.get(target.suffix.lower())
         if writer:
+            check_chart_target(target)
             writer(song.chart, target)
         else:
             write_song(

@@ -138,7 +138,7 @@ class TabHeroFeatureExtractor(SequenceFeatureExtractor):
     def log_mel(self, waveform: np.ndarray) -> np.ndarray:
         """
         Normalised log-mel spectrogram of a whole song: `(samples,)` -> `(frames, feature_size)` float32, one frame
-        every `hop_length` samples. Audio without any change (silence, say) gives zeros.
+        every `hop_length` samples. Silence gives zeros.
 
         Raises:
             ValueError: empty or multi-channel audio, or samples that are not finite.

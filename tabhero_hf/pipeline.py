@@ -15,6 +15,7 @@ from .audio.likeness import compare_notes
 from .audio.loading import load_audio
 from .charts import Difficulty, Instrument, TempoMap
 from .charts.measures import Measures
+from .charts.mend import with_aligned_meters
 from .generation_tabhero import TabHeroToldNotesLogitsProcessor
 from .hearing import hear_charts, places_of_bins
 from .tokenization_tabhero import LANE_SETS, TIME_STEP
@@ -130,7 +131,7 @@ class AudioToChartPipeline(Pipeline):
         if tempo_map is None:
             beats = track_beats(waveform, rate, bpm=bpm, offset=offset)
         else:
-            beats = Beats(tempo_map, offset or 0.0, None)
+            beats = Beats(with_aligned_meters(tempo_map), offset or 0.0, None)
         return {
             **inputs,
             "waveform": waveform,

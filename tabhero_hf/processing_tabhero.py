@@ -4,7 +4,6 @@
 import os
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
@@ -61,10 +60,13 @@ class TabHeroProcessor(ProcessorMixin):
     def _window_labels(self, notes: Iterable[Note], inputs: BatchFeature) -> list[list[int]]:
         notes = list(notes)
         rows = []
-        lengths = np.asarray(inputs["attention_mask"]).sum(axis=1)
-        for start, length in zip(np.asarray(inputs["window_start"]), lengths, strict=True):
-            end = start + self.feature_extractor.frames_to_seconds(length)
-            rows.append(self.tokenizer.encode_notes(notes, float(start), float(end))[1:])
+        if "attention_mask" not in inputs:
+            raise ValueError("where a window's notes end is told by its `attention_mask`: do not turn it off")
+        if any(inputs["audio_index"]):
+            raise ValueError("`notes` are those of one song, but `audio` has several")
+        for start, mask in zip(inputs["window_start"], inputs["attention_mask"], strict=True):
+            end = float(start) + self.feature_extractor.frames_to_seconds(int(sum(mask)))
+            rows.append(self.tokenizer.encode_notes(notes, float(start), end)[1:])
         longest = max(map(len, rows))
         return [row + [-100] * (longest - len(row)) for row in rows]
 

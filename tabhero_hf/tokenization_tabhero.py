@@ -43,6 +43,11 @@ class TokenLayout:
 LAYOUT = TokenLayout()
 
 
+def held_within(sustain: float, seconds: float) -> float:
+    """A sustain that ends with its window, so many seconds after the onset: the grammar lets no more be written."""
+    return min(sustain, max(seconds // DURATION_STEP * DURATION_STEP, 0.0))
+
+
 class TabHeroTokenizer(PreTrainedTokenizer):
     r"""
     Tokenizer of notes. A note, all lanes struck at one time, is four tokens, `TIME FRET MOD DUR`:
@@ -131,7 +136,7 @@ class TabHeroTokenizer(PreTrainedTokenizer):
         Args:
             notes: Notes in seconds of the song, in any order.
             start: The window's start in seconds; the first `TIME` counts from there.
-            end: The window's end in seconds, exclusive. No end when unset.
+            end: The window's end in seconds, exclusive; what is held beyond it ends with it. No end when unset.
 
         Raises:
             ValueError: a note whose onset or sustain is negative or over a day, or whose lanes or modifiers do not
@@ -146,7 +151,7 @@ class TabHeroTokenizer(PreTrainedTokenizer):
             time = _round((onset - start) / TIME_STEP)
             if end is not None and time > 0 and time * TIME_STEP >= end - start:
                 time -= 1
-            duration = _round(sustain / DURATION_STEP)
+            duration = _round((sustain if end is None else held_within(sustain, end - onset)) / DURATION_STEP)
             if time in chords:
                 others, other_modifiers, other_duration = chords[time]
                 lanes = tuple(sorted({*lanes, *others}))

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from tabhero_hf.audio import AudioError
-from tabhero_hf.charting import chart_song
+from tabhero_hf.charting import chart_song, file_metadata
 from tabhero_hf.charts import Chart, ChartError, Difficulty, Instrument, Note, TempoMap, Track, read_song, write_song
 
 TRACK = Track(Instrument.LEAD, Difficulty.EXPERT, (Note(960, (0,)), Note(1152, (1,))))
@@ -59,6 +59,29 @@ def test_audio_is_copied_where_it_is_played(tmp_path, tone):
     assert (folder / "song.flac").read_bytes() == (tmp_path / "a.flac").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Band - Tune", {"artist": "Band", "name": "Tune"}),
+        ("01 - Tune", {"name": "Tune"}),
+        ("117. - Tune", {"name": "Tune"}),
+        ("1999 - Tune", {"artist": "1999", "name": "Tune"}),
+    ],
+)
+def test_what_a_files_name_says(tmp_path, tone, name, told):
+    soundfile.write(tmp_path / f"{name}.wav", tone, 22050)
+    assert file_metadata(tmp_path / f"{name}.wav") == told
+
+
+def test_old_tags_that_are_no_text_do_not_replace_the_name(tmp_path, tone):
+    path = tmp_path / "Motörhead - Überflug.mp3"
+    soundfile.write(path, tone, 22050)
+    with path.open("ab") as file:
+        file.write(b"TAG" + b"\xdcberflug".ljust(30, b"\0") + b"Mot\xf6rhead".ljust(30, b"\0"))
+        file.write(b"Plain".ljust(30, b"\0") + b"1979" + bytes(30) + b"\xff")
+    assert file_metadata(path) == {"artist": "Motörhead", "name": "Überflug", "album": "Plain", "year": "1979"}
+
+
 @pytest.mark.parametrize("source", ["Source", "Source.sng", "Source.zip"])
 def test_a_songs_metadata_and_picture_are_taken_over(tmp_path, tone, source):
     soundfile.write(tmp_path / "song.ogg", tone, 22050)
@@ -106,6 +129,8 @@ def test_a_chart_of_other_instruments_is_not_lost(tmp_path, tone):
         with pytest.raises(ChartError, match="not overwritten: Drums of its notes.chart would be lost"):
             chart_song(path, path, charter=silent_charter, **options)
     assert (path / "notes.chart").read_text() == before
+    with pytest.raises(ValueError, match="Drums of .* would be lost"):
+        chart_song(path, tmp_path / "Other", charter=silent_charter, region=(0.0, 1.0))
     assert read_song(chart_song(path, tmp_path / "Other", charter=charter).folder).chart.tracks == CHART.tracks
 
 
@@ -115,6 +140,7 @@ def test_a_chart_of_other_instruments_is_not_lost(tmp_path, tone):
         ("0 = TS 1\n0 = B 100000000", 0),
         ("0 = TS 1 31", 0),
         ("0 = B 1", 0),
+        ("0 = TS 1 4\n0 = B 599000", 0),
         ("", -1e4),
         ("", 1e4),
         ("0 = B 120000\n192 = B 100000000", 0),

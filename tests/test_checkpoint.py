@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from datasets import load_dataset
 from transformers import pipeline
 
 from tabhero_hf import TabHeroForConditionalGeneration, bundled_checkpoint
@@ -13,7 +14,10 @@ from tabhero_hf.audio.note_spectra import hear_notes
 from tabhero_hf.charts import Difficulty, Instrument, read_song
 from tabhero_hf.data.composition import compose_song
 from tabhero_hf.data.made_songs import render_score, render_training_song
+from tabhero_hf.data.rendered import render_dataset
+from tabhero_hf.data.windows import ChartWindows
 from tabhero_hf.evaluation.metrics import note_f1, onset_f1
+from tabhero_hf.evaluation.windows import score_windows
 
 UNSEEN_SEED = 2_000_000_000  # training comes nowhere near
 
@@ -67,6 +71,16 @@ def test_it_reaches_what_its_card_states_on_many_made_songs(charter, audio, onse
     onsets, notes = score(charter, range(UNSEEN_SEED, UNSEEN_SEED + 20), audio)
     print(f"{audio}: onset F1 {onsets:.3f}, note F1 {notes:.3f}")
     assert onsets >= onset_bound and notes >= note_bound
+
+
+@pytest.mark.slow
+def test_its_decoder_alone_charts_synthetic_pieces_that_it_never_heard(charter, tmp_path):
+    extractor = charter.feature_extractor
+    render_dataset(tmp_path, {"validation": 250}, extractor)
+    pieces = ChartWindows(load_dataset(str(tmp_path))["validation"], extractor, difficulties=[Difficulty.EXPERT])
+    scores = score_windows(charter.model, pieces)
+    print(scores)
+    assert scores["onset_f1_50"] >= 0.82 and scores["note_f1"] >= 0.2
 
 
 def test_it_listens_to_a_real_song(charter, demo_song):

@@ -1,5 +1,8 @@
 import os
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +11,8 @@ import soundfile
 from typer.testing import CliRunner
 
 from tabhero_hf import __version__, bundled_checkpoint
-from tabhero_hf.charts import Difficulty, Instrument, check_song, read_song
-from tabhero_hf.cli import Format, _targets, app
+from tabhero_hf.charts import Difficulty, Instrument, check_song, read_song, write_chart
+from tabhero_hf.cli import Format, _songs, _targets, app
 
 
 def tabhero(*arguments):
@@ -74,6 +77,18 @@ def test_convert_tells_what_the_target_lacks(demo_song, tmp_path):
     ]
 
 
+def test_convert_does_not_lose_what_a_chart_alone_has(demo_song, tmp_path):
+    song = shutil.copytree(demo_song, tmp_path / "song")
+    with (song / "notes.chart").open("a") as file:
+        file.write("[HardDrums]\n{\n  192 = N 0 0\n}\n")
+    before = (song / "notes.chart").read_bytes()
+    done = tabhero("convert", demo_song, song / "notes.chart")
+    assert done.exit_code == 1 and "Drums of its notes.chart would be lost" in done.stderr
+    assert (song / "notes.chart").read_bytes() == before
+    assert tabhero("convert", song, tmp_path / "alone.chart").exit_code == 0
+    assert tabhero("convert", demo_song, tmp_path / "alone.chart").exit_code == 0
+
+
 @pytest.mark.parametrize("name", ["out.chart", "out.mid"])
 def test_a_chart_that_cannot_be_written_leaves_the_old_one(demo_song, tmp_path, monkeypatch, name):
     (tmp_path / name).write_bytes(b"precious")
@@ -119,6 +134,51 @@ def clip(path, seconds=3, **tags):
         for name, value in tags.items():
             setattr(file, name, value)
         file.write(samples)
+
+
+def test_songs_that_wait_for_their_chart(tmp_path):
+    for folder, names in {
+        "song": ("song.ogg", "Crowd.ogg", "preview.ogg", "._song.ogg"),
+        "stems": ("guitar.ogg", "drums_1.ogg"),
+        "music": ("song.ogg", "A Tune.ogg", ".hidden.ogg"),
+        "noise": ("crowd.ogg",),
+    }.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).touch()
+    for folder in ("song", "stems"):
+        assert list(_songs([tmp_path / folder], audio=True)) == [tmp_path / folder]
+    assert [path.name for path in _songs([tmp_path / "music"], audio=True)] == ["A Tune.ogg", "song.ogg"]
+    assert [path.name for path in _songs([tmp_path / "noise"], audio=True)] == ["crowd.ogg"]
+
+
+def test_a_time_signature_in_the_middle_of_a_measure_is_charted(demo_song, tmp_path):
+    song = shutil.copytree(demo_song, tmp_path / "song")
+    chart = read_song(song).chart
+    meters = ((0, 4, 4), (1344, 2, 4), (1728, 4, 4), (3001, 7, 8))
+    write_chart(replace(chart, tempo_map=replace(chart.tempo_map, meters=meters)), song / "notes.chart")
+    done = tabhero("chart", song, "-o", tmp_path / "out", "-d", "expert")
+    assert done.exit_code == 0, done.stderr
+    assert check_song(read_song(tmp_path / "out")) == []
+
+
+def test_what_several_songs_cannot_be_written_to(tmp_path):
+    for name in ("a.wav", "b.wav"):
+        clip(tmp_path / name)
+    several = ("chart", tmp_path / "a.wav", tmp_path / "b.wav", "-o")
+    done = tabhero(*several, tmp_path / "out.sng")
+    assert done.exit_code == 1 and "name a folder, and --format sng" in done.stderr
+    done = tabhero(*several, tmp_path / "a.wav")
+    assert done.exit_code == 1 and "is a file, not a folder for songs" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"a.wav", "b.wav"}
+
+
+def test_what_is_said_fits_any_output(demo_song, tmp_path):
+    target = tmp_path / "日本語"
+    command = [sys.executable, "-m", "tabhero_hf.cli", "convert", demo_song, target]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONIOENCODING": "cp1252"})
+    assert done.returncode == 0, done.stderr
+    assert ascii("日本語")[1:-1] in done.stdout and read_song(target).chart.tracks
 
 
 def test_several_songs_are_charted_and_one_that_fails_is_named(tmp_path, demo_song):
@@ -191,6 +251,8 @@ def test_a_seed_draws_another_chart_and_the_same_each_time(demo_song, tmp_path):
     [
         (["-d", "brutal"], "error: no difficulty is called 'brutal'; known are easy, medium, hard, expert"),
         (["-m", "no/such"], "error: "),
+        (["-m", "/no/such/model"], "error: /no/such/model: no such model folder"),
+        (["-o", "song.chart"], "error: song.chart: a song is a folder, .sng or .zip"),
         (["-f", "zip"], "error: --format is for several songs: name the one that you want written, as in -o song.zip"),
     ],
 )
@@ -232,6 +294,8 @@ def test_preview_writes_a_page_or_pictures(demo_song, tmp_path, monkeypatch):
     assert pictures and all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
     refused = tabhero("preview", demo_song, "--png", "-i", "keys")
     assert refused.exit_code == 1 and refused.stderr.startswith("error: the song has no expert keys notes")
+    refused = tabhero("preview", demo_song, "-o", "out")
+    assert refused.exit_code == 1 and refused.stderr == "error: [Errno 21] Is a directory: 'out'\n"
 
 
 def test_version_and_help():

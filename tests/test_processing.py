@@ -56,6 +56,24 @@ def test_audio_and_notes_become_inputs_and_labels():
     assert int(tokens[1][0].removeprefix("TIME_")) * 0.01 + second == pytest.approx(9.0, abs=0.005)
 
 
+def test_labels_hold_nothing_beyond_their_window():
+    waveform = np.random.default_rng(0).normal(0, 0.1, 11 * 22050).astype(np.float32)
+    labels = PROCESSOR(audio=waveform, notes=[(10.0, (1,), 0, 8.0)])["labels"]
+    held = PROCESSOR.tokenizer.decode_notes([token for token in labels[-1] if token >= 0])[0]
+    assert held[0] + held[3] <= 689 * 256 / 22050 and held[3] == pytest.approx(1.0)
+
+
+def test_notes_are_those_of_one_song_with_known_windows():
+    waveform = np.random.default_rng(0).normal(0, 0.1, 10 * 22050).astype(np.float32)
+    notes = [(0.5, (0,), 0, 0.0), (9.0, (1, 2), 0, 0.0)]
+    unpadded, padded = (PROCESSOR(audio=waveform, notes=notes, padding=padding) for padding in (False, True))
+    assert unpadded["labels"] == padded["labels"]
+    with pytest.raises(ValueError, match="one song"):
+        PROCESSOR(audio=[waveform, waveform], notes=notes)
+    with pytest.raises(ValueError, match="attention_mask"):
+        PROCESSOR(audio=waveform, notes=notes, return_attention_mask=False)
+
+
 def test_text_becomes_labels_beside_audio():
     waveform = np.ones(22050, dtype=np.float32)
     inputs = PROCESSOR(audio=waveform, text="TIME_5 FRET_0 MOD_NONE DUR_0", return_tensors="pt")

@@ -19,9 +19,11 @@ def chart_lag(onsets: np.ndarray, waveform: np.ndarray, sampling_rate: int) -> f
         sampling_rate: in Hz.
 
     Returns:
-        -0.1 to 0.1; positive where the chart is early.
+        -0.1 to 0.1; positive where the chart is early, 0 where nothing is heard.
     """
     times, strength = onset_strength(waveform, sampling_rate)
     lags = np.arange(-MAX_LAG_SECONDS, MAX_LAG_SECONDS, 0.001)
     strengths = [np.interp(onsets + lag, times, strength).mean() for lag in lags]
+    if np.ptp(strengths) < 1e-9:
+        return 0.0
     return round(float(lags[np.argmax(strengths)]), 3)

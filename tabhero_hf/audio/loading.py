@@ -105,7 +105,9 @@ def audio_tags(source: Source) -> dict[str, str]:
     """
     with open_audio(source) as file:
         tags = file.copy_metadata()
-    return {TAG_NAMES[tag]: text.strip() for tag, text in tags.items() if tag in TAG_NAMES and text.strip()}
+    # Old tags that are no UTF-8 come with replacement characters: what they said is lost.
+    told = {TAG_NAMES[tag]: text.strip() for tag, text in tags.items() if tag in TAG_NAMES and "\ufffd" not in text}
+    return {name: text for name, text in told.items() if text}
 
 
 def is_song(source: Source) -> bool:

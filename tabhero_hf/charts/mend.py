@@ -101,7 +101,7 @@ def mend(chart: Chart, duration: float | None = None) -> Mended:
         said.append((text, tick, track and track.instrument, track and track.difficulty))
 
     chart = _with_leading_silence(chart, say)
-    chart = replace(chart, tempo_map=_with_aligned_meters(chart.tempo_map, say))
+    chart = replace(chart, tempo_map=with_aligned_meters(chart.tempo_map, say))
     measures = Measures(chart.tempo_map)
     tracks = {key: _mended_track(track, chart.tempo_map, say) for key, track in chart.tracks.items()}
     for instrument in {track.instrument for track in tracks.values()}:
@@ -165,7 +165,7 @@ def _with_leading_silence(chart: Chart, say: Say) -> Chart:
     )
 
 
-def _with_aligned_meters(tempo_map: TempoMap, say: Say) -> TempoMap:
+def with_aligned_meters(tempo_map: TempoMap, say: Say = lambda *_: None) -> TempoMap:
     """Time signatures back at the measure lines before them, without those that meet an earlier one there."""
     kept = [tempo_map.meters[0]]
     for tick, *meter in tempo_map.meters[1:]:

@@ -276,6 +276,13 @@ def check_target(target: PathLike) -> dict[str, File]:
     return files
 
 
+def check_chart_target(target: PathLike) -> None:
+    """Raises :class:`ChartError` for a ``.chart`` or ``.mid`` with charts of instruments that are not written."""
+    target = Path(target)
+    if target.is_file():
+        _check_loss(target, song_files(target))
+
+
 def _check_loss(target: Path, song: SongFiles) -> None:
     """Raises :class:`ChartError` for a song whose chart has what a new one could not have."""
     if song.chart is None:

@@ -59,6 +59,9 @@ BACKING = "+backing"
 MAX_BROKEN_NOTES = 0.1
 """A chart with a larger share of notes that came apart (`brokenNote`) was not written by hand and ear."""
 
+STAGE_VERSION = 2
+"""Songs that an earlier version of what follows has prepared are prepared anew."""
+
 MAX_NOTES_OUTSIDE = 0.1
 """A chart with a larger share of notes outside the audio belongs to another recording."""
 
@@ -152,7 +155,7 @@ class PreparationSettings:
                 f"min_duration ({self.min_duration}) must be at least 0 and less than max_duration "
                 f"({self.max_duration})"
             )
-        if len(self.splits) != len(SPLITS) or min(self.splits) < 0 or abs(sum(self.splits) - 1) > 1e-6:
+        if len(self.splits) != len(SPLITS) or not (min(self.splits) >= 0 and abs(sum(self.splits) - 1) <= 1e-6):
             raise PreparationError(f"splits are three shares that sum to 1, not {self.splits}")
 
         if not 0 <= self.overlap_frames < self.max_frames:
@@ -167,8 +170,8 @@ class PreparationSettings:
         return feature_extractor(self.max_frames, self.overlap_frames)
 
     def split_of(self, song_id: str) -> str:
-        """The split of a song, the same however many others there are."""
-        place, bound = int(song_id, 16) / 2**64, 0.0
+        """The split of a song, the same however many others there are, and for all recordings and charts of it."""
+        place, bound = int(song_id[:8], 16) / 2**32, 0.0
         for split, share in zip(SPLITS, self.splits):
             bound += share
             if place < bound:
@@ -317,10 +320,13 @@ def _read(path: Path, settings: PreparationSettings) -> tuple[str, list, tuple[R
 
     digests = {file: _file_digest(file) for file in song.stems} if charted else {}
     artist, title = (song.metadata.get(key, "").strip() for key in ("artist", "name"))
-    song_id = _digest(artist, title, *sorted(digests.values()))
+    song_id = _song_id(artist, title, sorted(digests.values()))
     identity = SongIdentity(song_id, "", artist, title, genre_number(song.metadata.get("genre", "")))
     tables = []
     for (name, files), waveform, backing in decoded(song.stems, charted, settings.audio == "parts"):
+        if not waveform.any():
+            remarks += [Remark(_name(key), f"its audio ({name}) is silent") for key in charted[name, files]]
+            continue
         seconds = len(waveform) / feature_extractor().sampling_rate
         played = {key: song.chart.to_seconds(*key) for key in charted[name, files]}
         lag = _lag(waveform, played.values()) if settings.align else 0.0
@@ -571,6 +577,12 @@ def _digest(*parts: str) -> str:
     return blake2b(json.dumps(parts).encode(), digest_size=8).hexdigest()
 
 
+def _song_id(artist: str, title: str, digests: Sequence[str]) -> str:
+    """Half of it names the song, by artist and title or else by its audio; the other half these files of it."""
+    names = ["".join(filter(str.isalnum, text.casefold())) for text in (artist, title)]
+    return _digest(*(names if all(names) else digests))[:8] + _digest(artist, title, *digests)[:8]
+
+
 def _file_digest(file: File) -> str:
     made = blake2b(digest_size=16)
     with open_content(file) as stream:
@@ -599,7 +611,8 @@ def prepare_library(
     """
     Prepares all songs below a folder, or what an earlier run that was interrupted has left of them.
 
-    `out/data` then holds exactly what the settings take of these songs: what was there of others is removed.
+    `out/data` then holds exactly what the settings take of these songs: what was there of others is removed. Where
+    that is nothing, all stays as it was.
 
     Args:
         songs: The folder.
@@ -632,7 +645,7 @@ def prepare_library(
     except OSError as error:
         raise PreparationError(f"{out}: cannot be written to ({error.strerror})") from error
 
-    names = [path.relative_to(songs).as_posix().encode(errors="replace").decode() for path in paths]
+    names = [path.relative_to(songs).as_posix().encode(errors="backslashreplace").decode() for path in paths]
     stages = [staging / _stage_name(name, path, settings) for name, path in zip(names, paths)]
     results = [_finished(stage) for stage in stages]
     pending = [number for number, result in enumerate(results) if result is None]
@@ -643,6 +656,8 @@ def prepare_library(
             bar.update()
 
     report = _assemble(out, dict(zip(names, zip(stages, results))), settings)
+    if not report["charts"]:
+        return report
     _tidy(staging, stages, results)
     with replacing(out / FEATURE_EXTRACTOR_NAME) as building:
         building.write_text(settings.extractor.to_json_string())
@@ -664,7 +679,7 @@ def _stage_name(name: str, path: Path, settings: PreparationSettings) -> str:
         state = [(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats]
     except OSError as error:
         state = error.errno
-    return _digest(json.dumps([name, state, settings.song_settings()], sort_keys=True))
+    return _digest(json.dumps([STAGE_VERSION, name, state, settings.song_settings()], sort_keys=True))
 
 
 def _index_file(stage: Path) -> Path:
@@ -723,7 +738,7 @@ def _assemble(out: Path, results: dict[str, tuple[Path, Result]], settings: Prep
             remarks += repeated
         else:
             skipped.append({"path": song, "reason": repeated[0]["reason"]})
-    for path in (out / DATA).glob("**/*"):
+    for path in (out / DATA).glob("**/*") if placed else ():
         if path.is_file() and path not in placed:
             path.unlink()
     return {**totals.summary(), "skipped": skipped, "remarks": remarks}

@@ -143,10 +143,11 @@ def push(
         The commit's address.
 
     Raises:
-        PreparationError: The name or the tag cannot be used, the tag is there already, or the Hub refuses.
+        PreparationError: The name or the tag cannot be used, the tag is there already, or the Hub
+            refuses or cannot be reached.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HFValidationError, HTTPError
 
     api = HfApi()
     try:
@@ -165,7 +166,7 @@ def push(
         )
         if revision_tag:
             api.create_tag(repo_id, tag=revision_tag, revision=commit.oid, repo_type="dataset")
-    except (HfHubHTTPError, HFValidationError) as error:
+    except (HTTPError, HFValidationError) as error:
         raise PreparationError(f"cannot be pushed to {repo_id} ({error})") from error
     return commit.commit_url
 
@@ -185,7 +186,7 @@ def published_extractor(dataset: str, revision: str | None = None) -> TabHeroFea
         OSError: The Hub cannot be reached, or has no such dataset.
     """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     if Path(dataset).is_dir():
         path = Path(dataset) / FEATURE_EXTRACTOR_NAME
@@ -194,6 +195,8 @@ def published_extractor(dataset: str, revision: str | None = None) -> TabHeroFea
     else:
         try:
             path = hf_hub_download(dataset, FEATURE_EXTRACTOR_NAME, repo_type="dataset", revision=revision)
+        except LocalEntryNotFoundError:  # which is one of the others, but says only that the Hub cannot be reached
+            raise
         except EntryNotFoundError:
             return None
     return TabHeroFeatureExtractor.from_json_file(path)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..feature_extraction_tabhero import TabHeroFeatureExtractor
-from ..tokenization_tabhero import DURATION_STEP, Note, TabHeroTokenizer
+from ..tokenization_tabhero import Note, TabHeroTokenizer, held_within
 from .collator import Remix
 from .schema import ChartKey, Parts, chart_notes, mix_mels, window_schema
 
@@ -268,7 +268,7 @@ class MixedWindows(torch.utils.data.Dataset):
     beside many made ones.
 
     Args:
-        parts: Windows, and how often they are read.
+        parts: Windows, and how often they are read; at least one.
     """
 
     def __init__(self, parts: Sequence[tuple[ChartWindows, int]]):
@@ -361,12 +361,8 @@ def _item(
     tokenizer: TabHeroTokenizer,
 ) -> dict:
     """An item of [`ChartWindows`]: a window's features and notes, onsets in seconds from its start."""
-    # What is held beyond the window ends with it: the grammar lets a model write no more.
     end = extractor.frames_to_seconds(len(features))
-    notes = [
-        (onset, lanes, bits, min(sustain, max((end - onset) // DURATION_STEP * DURATION_STEP, 0.0)))
-        for onset, lanes, bits, sustain in notes
-    ]
+    notes = [(onset, lanes, bits, held_within(sustain, end - onset)) for onset, lanes, bits, sustain in notes]
     # Without an end: a note in the window's last milliseconds is rounded to the nearest bin, like all others.
     labels = tokenizer.encode_notes(notes)[1:]
     start = extractor.frames_to_seconds(window["start_frame"])
@@ -439,6 +435,8 @@ def _chart_index(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
                 )
             )
             first_row += len(charts)
+    if not parts:
+        return (np.zeros(0, dtype=np.int64),) * 4
     return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
 
 

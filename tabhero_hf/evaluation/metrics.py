@@ -7,7 +7,9 @@ the score is 0. There is no search for a best offset.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from functools import reduce
+from itertools import groupby
+from operator import itemgetter, or_
 
 import numpy as np
 
@@ -94,7 +96,7 @@ def score_chart(
     scores["kind_f1"] = _kind_f1(matches)
     scores["sustain_f1"] = _sustain_f1(matches)
     scores["star_power_f1"] = star_power_f1(reference, estimate)
-    scores["density_ratio"] = _ratio(len(estimate), len(reference))
+    scores["density_ratio"] = _ratio(*map(len, columns[::-1]))
     if tempo_map is not None:
         scores["on_grid"] = on_grid_share(estimate, tempo_map, offset)
         scores["rule_breaks"] = rule_breaks(estimate, tempo_map, offset, instrument, difficulty)
@@ -193,6 +195,15 @@ def rule_breaks(
     return 100 * len(places) / len(track.notes)
 
 
+def _chords(notes: Sequence[Note]) -> list[Note]:
+    """Notes ascending in onset; those at one are a chord, with all modifiers and the longest sustain."""
+    chords = []
+    for onset, struck in groupby(sorted(notes, key=itemgetter(0)), key=itemgetter(0)):
+        _, lanes, modifiers, sustains = zip(*struck, strict=True)
+        chords.append((onset, set().union(*lanes), reduce(or_, modifiers), max(sustains)))
+    return chords
+
+
 @dataclass(frozen=True)
 class Columns:
     """Notes as arrays, ascending in onset; lanes as bits."""
@@ -207,10 +218,10 @@ class Columns:
 
     @classmethod
     def of(cls, notes: Sequence[Note]) -> "Columns":
-        notes = sorted(notes, key=itemgetter(0))
+        notes = _chords(notes)
         columns = cls(
             np.array([note[0] for note in notes], dtype=np.float64),
-            np.array([sum(1 << lane for lane in set(note[1])) for note in notes], dtype=np.int64),
+            np.array([sum(1 << lane for lane in note[1]) for note in notes], dtype=np.int64),
             np.array([note[2] for note in notes], dtype=np.int64),
             np.array([note[3] for note in notes], dtype=np.float64),
         )

@@ -27,6 +27,8 @@ def score_windows(
         Means over windows of `onset_f1_25`, `onset_f1_50`, `onset_f1_100` (milliseconds) and `note_f1`, and
         `density`, all notes written over all notes in the labels.
     """
+    if not len(windows):
+        raise ValueError("there are no windows to score")
     rows, written, expected = [], 0, 0
     for reference, estimate in _charted(model, windows, batch_size, generate_kwargs):
         scores = {f"onset_f1_{ms}": onset_f1(reference, estimate, ms / 1000) for ms in (25, 50, 100)}

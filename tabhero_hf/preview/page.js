@@ -138,6 +138,7 @@ const clock = makeClock();
 // Clicks: short tones, handed to WebAudio a little before they are due.
 
 const AHEAD = 0.1;
+const MISSED = 0.05;
 const MEASURE_CLICK = { frequency: 1760, gain: 0.35 };
 const BEAT_CLICK = { frequency: 1175, gain: 0.25 };
 const HIT_CLICK = { frequency: 2637, gain: 0.25 };
@@ -165,6 +166,8 @@ const clicks = {
 
   schedule(time) {
     if (!this.context) return this.restart();
+    // Nothing is scheduled in a hidden tab: what it missed is past.
+    this.through = Math.max(this.through, time - MISSED);
     // What the context renders now is heard later by its latency; the audio's time is the one heard.
     const latency = this.context.outputLatency || this.context.baseLatency;
     const until = time + (AHEAD + latency) * clock.rate;

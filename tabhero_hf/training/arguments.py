@@ -34,6 +34,9 @@ class ModelArguments:
     lane_loss_weight: float = field(
         default=0.0, metadata={"help": "Weight of the loss of single lanes, struck or not."}
     )
+    freeze_encoder: bool = field(
+        default=False, metadata={"help": "Whether only the decoder learns, and what the encoder hears stays as it is."}
+    )
     attn_implementation: str | None = field(default=None, metadata={"help": "sdpa, eager, flash_attention_2 …"})
 
     def new_config(self, **fields) -> TabHeroConfig:

@@ -219,6 +219,7 @@ def _model(
         model = TabHeroForConditionalGeneration._from_config(config, **options)
     model.config.listening_loss_weight = model_args.listening_loss_weight
     model.config.lane_loss_weight = model_args.lane_loss_weight
+    model.model.encoder.requires_grad_(not model_args.freeze_encoder)
     for head in (model.pitch_head, model.fingering_head):
         if head is not None:
             head.requires_grad_(False)  # they learn from made songs' notes, by scripts of their own

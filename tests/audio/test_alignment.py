@@ -4,6 +4,10 @@ import pytest
 from tabhero_hf.audio.alignment import chart_lag
 
 
+def test_a_chart_beside_silence_stays():
+    assert chart_lag(np.array([1.0, 2.0, 3.0]), np.zeros(110_250, dtype=np.float32), 22050) == 0.0
+
+
 @pytest.mark.parametrize("lag", [-0.06, 0.0, 0.035])
 def test_a_chart_beside_its_audio_is_found(lag):
     rng = np.random.default_rng(0)

@@ -291,6 +291,37 @@ def test_a_song_stays_in_its_split_when_others_are_added():
     assert PreparationSettings(splits=(1, 0, 0)).split_of("f" * 16) == "train"
 
 
+def test_all_recordings_and_charts_of_a_song_are_in_one_split(tmp_path):
+    settings = PreparationSettings(splits=(0.4, 0.3, 0.3))
+    for number in range(6):
+        song = made_song(tmp_path / "songs" / str(number), number, made_chart(seed=number))
+        ini = (song / "song.ini").read_text()
+        (song / "song.ini").write_text(ini.replace(f"name = {number}", f"name = A Song{'!' * number}"))
+    assert prepare_library(tmp_path / "songs", tmp_path / "out", settings)["songs"] == 6
+    rows = rows_of(tmp_path / "out")
+    assert len({row["song_id"] for row in rows}) == 6 and len(list((tmp_path / "out" / "data").iterdir())) == 1
+
+
+def test_a_run_that_takes_nothing_leaves_the_dataset_as_it_was(songs, tmp_path, monkeypatch):
+    prepare_library(songs, tmp_path / "out", ALL_TRAINING)
+    before = contents(tmp_path / "out")
+    report = prepare_library(songs, tmp_path / "out", replace(ALL_TRAINING, min_notes=10_000))
+    assert report["charts"] == 0 and len(report["skipped"]) == 3
+    assert contents(tmp_path / "out") == before
+    forbid(monkeypatch)
+    prepare_library(songs, tmp_path / "out", ALL_TRAINING)
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names are Unicode there")
+def test_names_that_are_no_text_are_told_apart(songs, tmp_path):
+    for name in (b"caf\xe9", b"caf\xe8"):
+        Path(os.fsdecode(os.fsencode(songs) + b"/" + name)).mkdir()
+        Path(os.fsdecode(os.fsencode(songs) + b"/" + name + b"/notes.chart")).write_text("nothing")
+    report = prepare_library(songs, tmp_path / "out", ALL_TRAINING)
+    assert len(report["skipped"]) == 2 and report["songs"] == 3
+
+
 def test_adding_songs_changes_no_file_of_others(songs, tmp_path):
     settings = PreparationSettings(splits=(0.4, 0.3, 0.3))
     prepare_library(songs, tmp_path / "out", settings)
@@ -580,6 +611,14 @@ def test_an_instrument_and_its_backing_are_kept_apart_and_sum_to_the_song(tmp_pa
     guitar_alone, bass_alone = (slice(round(at * 86.13), round(at * 86.13) + 3) for at in (0.13, 0.43))
     assert mel[guitar_alone].min() > backing[guitar_alone].max()
     assert backing[bass_alone].min() > mel[bass_alone].max()
+
+
+def test_a_silent_stem_teaches_nothing(tmp_path):
+    song = made_song(tmp_path / "songs" / "one", 1, stems=("guitar", "song"))
+    soundfile.write(song / "guitar.wav", np.zeros(5 * 22050), 22050)
+    report = prepare_library(tmp_path / "songs", tmp_path / "out", ALL_TRAINING)
+    assert not report["charts"]
+    assert [remark["reason"] for remark in report["remarks"]] == ["its audio (guitar) is silent"]
 
 
 def test_a_chart_that_is_early_is_moved_to_its_audio(tmp_path):

@@ -9,7 +9,7 @@ from datasets import get_dataset_split_names, load_dataset
 from made_songs import made_chart, made_song
 
 from tabhero_hf.data.preparation import PreparationError, PreparationSettings, prepare_library
-from tabhero_hf.data.publishing import push, write_card
+from tabhero_hf.data.publishing import published_extractor, push, write_card
 from tabhero_hf.data.statistics import write_statistics
 
 
@@ -96,6 +96,14 @@ def test_a_tag_that_is_there_is_not_moved(hub, dataset):
 def test_a_name_that_cannot_be(hub, dataset):
     with pytest.raises(PreparationError, match="cannot be pushed to"):
         push(dataset, "not//a name")
+
+
+def test_a_hub_that_cannot_be_reached(dataset, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(PreparationError, match="cannot be pushed to"):
+        push(dataset, "publishing/unreached")
+    with pytest.raises(OSError):
+        published_extractor("publishing/unreached")
 
 
 def test_the_card_says_what_is_in_it(dataset):

@@ -1,61 +1,77 @@
-import json
-
 import numpy as np
 import pytest
 import torch
+from datasets import load_dataset
 
-from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration, TabHeroTokenizer
-from tabhero_hf.data.rendered import RenderedWindows, render_windows
+from tabhero_hf import TabHeroConfig, TabHeroFeatureExtractor, TabHeroForConditionalGeneration
+from tabhero_hf.data.publishing import published_extractor
+from tabhero_hf.data.rendered import render_dataset
+from tabhero_hf.data.schema import FEATURE_FIELDS, chart_notes
 from tabhero_hf.data.synthetic import make_window
+from tabhero_hf.data.windows import ChartWindows
 from tabhero_hf.evaluation.windows import score_windows
+
+EXTRACTOR = TabHeroFeatureExtractor(max_frames=173, overlap_frames=0)
+SECONDS = 172 * 256 / 22050
+FIRST_HELD_OUT = 1_000_000_000
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("windows")
-    render_windows(folder, first_seed=7, count=4, seconds=2.0, workers=1)
+    folder = tmp_path_factory.mktemp("pieces")
+    render_dataset(folder, {"train": 4, "validation": 2}, EXTRACTOR, workers=1)
     return folder
 
 
-def test_rendered_windows_are_the_synthetic_ones(folder):
-    for difficulty in (0, 3):
-        windows = RenderedWindows(folder, (difficulty,))
-        assert len(windows) == 4
-        for index in range(4):
-            synthetic = make_window(7 + index, 2.0)
-            decoded = TabHeroTokenizer().decode_notes(windows[index]["labels"])
-            expected = synthetic.notes[difficulty]
-            assert [note[1] for note in decoded] == [note[1] for note in expected]
-            np.testing.assert_allclose([n[0] for n in decoded], [n[0] for n in expected], atol=0.0101)
-            assert windows[index]["instrument_ids"] == synthetic.instrument
-            assert windows[index]["input_features"].shape == (173, 128)
+def test_rendered_pieces_are_the_synthetic_ones(folder):
+    splits = load_dataset(str(folder))
+    assert {name: len(rows) for name, rows in splits.items()} == {"train": 4, "validation": 2}
+    for split, first in (("train", 0), ("validation", FIRST_HELD_OUT)):
+        for seed, row in enumerate(splits[split], first):
+            piece = make_window(seed, SECONDS)
+            assert len(row["charts"]) == 4
+            for chart in row["charts"]:
+                expected, rendered = piece.notes[chart["difficulty"]], chart_notes(chart)
+                assert chart["instrument"] == piece.instrument
+                assert [note[1:3] for note in rendered] == [note[1:3] for note in expected]
+                for column in (0, 3):
+                    np.testing.assert_allclose(
+                        *([n[column] for n in notes] for notes in (rendered, expected)), atol=1e-5
+                    )
+            mel = np.frombuffer(row["mel"], np.float16).reshape(173, 128)
+            np.testing.assert_array_equal(mel, EXTRACTOR.log_mel(piece.waveform).astype(np.float16))
 
 
-def test_each_difficulty_is_an_item_with_its_length(folder):
-    windows = RenderedWindows(folder, (0, 3, 3))
-    assert len(windows) == 12
-    assert [windows[i]["difficulty_ids"] for i in range(6)] == [0, 3, 3] * 2
-    assert windows.lengths == [len(windows[i]["labels"]) for i in range(12)]
+def test_pieces_are_trained_on_as_songs_are(folder):
+    windows = ChartWindows(load_dataset(str(folder))["train"], EXTRACTOR, random_start=True)
+    assert len(windows) == 16 and windows[3]["input_features"].shape == (173, 128)
+    extractor = published_extractor(str(folder))
+    assert all(getattr(extractor, name) == getattr(EXTRACTOR, name) for name in FEATURE_FIELDS)
 
 
-def test_finished_shards_are_not_rendered_again(folder):
-    (labels,) = folder.glob("*.json")
-    marked = [{**row, "instrument": 3} for row in json.loads(labels.read_text())]
-    labels.write_text(json.dumps(marked))
-    render_windows(folder, first_seed=7, count=4, seconds=2.0, workers=1)
-    assert json.loads(labels.read_text()) == marked
+def test_files_that_are_there_are_not_rendered_again(folder):
+    files = sorted(folder.rglob("*.parquet"))
+    assert len(files) == 2
+    before = [file.stat().st_mtime_ns for file in files]
+    render_dataset(folder, {"train": 4, "validation": 2}, EXTRACTOR, workers=1)
+    assert [file.stat().st_mtime_ns for file in files] == before and sorted(folder.rglob("*.parquet")) == files
 
 
-def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="holds no rendered windows"):
-        RenderedWindows(tmp_path)
+def test_other_settings_make_other_pieces(tmp_path):
+    longer = TabHeroFeatureExtractor(max_frames=260, overlap_frames=0)
+    for count, extractor in ((3, EXTRACTOR), (2, EXTRACTOR), (2, longer)):
+        render_dataset(tmp_path, {"train": count}, extractor, workers=1)
+        rows = load_dataset(str(tmp_path))["train"]
+        assert rows["num_frames"][:] == [extractor.max_frames] * count
+        assert len(ChartWindows(rows, extractor)) == 4 * count
 
 
 def test_a_model_is_scored_on_windows(folder):
     torch.manual_seed(0)
     config = TabHeroConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)
-    scores = score_windows(
-        TabHeroForConditionalGeneration(config).eval(), RenderedWindows(folder, (3,)), batch_size=3, max_new_tokens=17
-    )
+    windows = ChartWindows(load_dataset(str(folder))["train"], EXTRACTOR, difficulties=[3])
+    scores = score_windows(TabHeroForConditionalGeneration(config).eval(), windows, batch_size=3, max_new_tokens=17)
     assert scores["windows"] == 4
+    with pytest.raises(ValueError, match="no windows"):
+        score_windows(TabHeroForConditionalGeneration(config), [])
     assert all(0 <= scores[name] <= 1 for name in ("onset_f1_25", "onset_f1_50", "onset_f1_100", "note_f1"))

@@ -114,8 +114,28 @@ def test_charts_that_are_not_there_are_not_scored(run, demo_song, tmp_path):
         run("--songs", demo_song, "--instruments", "keys")
     with pytest.raises(SystemExit, match="no song has a chart"):
         run("--songs", tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="known are lead, bass"):
-        run("--songs", demo_song, "--instruments", "harp")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--instruments", "harp"], "known are lead, bass"),
+        (["--difficulties", "insane"], "no difficulty is called 'insane'"),
+        (["--model", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["--num_beams", 0], "are 1 or more"),
+        (["--window_batch_size", 0], "are 1 or more"),
+    ],
+)
+def test_what_cannot_be_is_one_line(run, demo_song, arguments, message):
+    with pytest.raises(SystemExit, match=message) as caught:
+        run("--songs", demo_song, *arguments)
+    assert caught.value.code.startswith("error: ")
+
+
+def test_other_audio_is_read_before_songs_are_heard(run, demo_song, script, monkeypatch):
+    monkeypatch.setattr(script, "listen", lambda *_: pytest.fail("a song was heard"))
+    with pytest.raises(SystemExit, match="no such file"):
+        run("--songs", demo_song, "--other_audio", "/nowhere.ogg")
 
 
 def test_an_instrument_is_heard_by_itself_where_it_has_a_stem(run, demo_song, tmp_path):

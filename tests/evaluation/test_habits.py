@@ -32,5 +32,9 @@ def test_the_script_puts_charts_side_by_side(demo_song):
     command = [sys.executable, script, "--human", demo_song, "--ours", demo_song]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    command = [sys.executable, script, "--human", demo_song, "--ours", demo_song, "--instrument"]
+    for instrument, said in (("harp", "known are lead"), ("keys", "none of the songs has a chart of keys")):
+        failed = subprocess.run([*command, instrument], capture_output=True, text=True)
+        assert failed.returncode == 1 and failed.stderr.startswith("error: ") and said in failed.stderr
     rows = [line.split("|") for line in done.stdout.splitlines() if "expert" in line]
     assert rows[0][1].strip() == "expert, human" and rows[0][2:] == rows[1][2:]

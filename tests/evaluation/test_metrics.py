@@ -209,6 +209,13 @@ def test_grid_and_rules_need_a_tempo_map():
     assert not {"on_grid", "rule_breaks"} & score_chart(notes(1), notes(1)).keys()
 
 
+def test_notes_at_one_onset_are_one_chord_in_any_order():
+    apart = [(1.0, (1,), 0, 0.5), (1.0, (0,), 1, 0.0)]
+    for notes_of_it in (apart, apart[::-1]):
+        assert set(score_chart([(1.0, (0, 1), 1, 0.5)], notes_of_it).values()) == {1.0}
+    assert note_f1(apart, apart[::-1]) == 1.0
+
+
 def test_times_that_are_none_are_refused():
     with pytest.raises(ValueError, match="not finite"):
         score_chart(notes(1), notes(float("nan")))

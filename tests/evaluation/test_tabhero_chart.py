@@ -44,5 +44,11 @@ def test_its_example_holds(metric):
 
 
 def test_what_is_no_chart_is_refused(metric):
+    with pytest.raises(ValueError, match="no charts"):
+        metric.compute(predictions=[], references=[])
+    for lanes in (0, -1, 128):
+        odd = {"onsets": [1.0], "lanes": [lanes], "modifiers": [0], "sustains": [0.0]}
+        with pytest.raises(ValueError, match="lanes are bits from 1 to 127"):
+            metric.compute(predictions=[odd], references=[columns(REFERENCE)])
     with pytest.raises(ValueError, match="match the expected format"):
         metric.compute(predictions=[3], references=[columns(REFERENCE)])

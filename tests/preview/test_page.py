@@ -258,16 +258,38 @@ def test_section_names_show_where_they_begin(show, many_tracks):
         wait_for(page, "name => document.getElementById('section').textContent === name", name)
 
 
-def test_ticks_sound_on_every_beat_and_note(show):
-    record = """
-        const start = OscillatorNode.prototype.start;
-        window.ticks = [];
-        OscillatorNode.prototype.start = function (when) {
-            ticks.push([this.frequency.value, when]);
-            return start.call(this, when);
+RECORD_TICKS = """
+    const start = OscillatorNode.prototype.start;
+    window.ticks = [];
+    OscillatorNode.prototype.start = function (when) {
+        ticks.push([this.frequency.value, when]);
+        return start.call(this, when);
+    };
+"""
+
+
+def test_what_a_hidden_tab_misses_is_not_heard_at_once(show):
+    hide = """
+        const request = window.requestAnimationFrame.bind(window);
+        window.requestAnimationFrame = (callback) => {
+            if (window.hidden) window.held = callback;
+            else request(callback);
         };
     """
-    page = show(song_of(made_chart(seconds=8)), script=record)
+    page = show(song_of(made_chart(seconds=20)), script=RECORD_TICKS + hide)
+    page.keyboard.press("m")
+    page.keyboard.press("Space")
+    wait_for(page, "ticks.length > 1")
+    page.evaluate("window.hidden = true")
+    page.wait_for_timeout(4000)
+    page.evaluate("ticks.splice(0)")
+    page.evaluate("window.hidden = false; held(performance.now())")
+    page.wait_for_timeout(300)
+    assert len(page.evaluate("ticks")) <= 3  # of ten that were missed
+
+
+def test_ticks_sound_on_every_beat_and_note(show):
+    page = show(song_of(made_chart(seconds=8)), script=RECORD_TICKS)
     seek(page, 1.1)
     page.keyboard.press("Space")
     wait_for(page, "tabhero.time > 1.5")

@@ -205,6 +205,14 @@ def test_heads_that_learn_by_themselves_are_carried_along(flags, small_model, tm
     assert trainer.model.config.pitch_head and trainer.model.config.fingering_head
 
 
+def test_a_frozen_encoder_hears_as_before(flags, small_model, tmp_path):
+    trainer = train(*parse_arguments(flags(model_name_or_path=small_model, freeze_encoder=True, max_steps=2)))
+    before, after = (load_file(folder / "model.safetensors") for folder in (small_model, tmp_path / "run"))
+    same = {name for name in before if (before[name] == after[name]).all()}
+    assert {name for name in before if name.startswith("model.encoder")} == same
+    assert not any(parameter.requires_grad for parameter in trainer.model.model.encoder.parameters())
+
+
 def test_decay_leaves_norms_biases_and_embeddings_out(flags):
     trainer = train(*parse_arguments(flags(max_steps=1, save_strategy="no", load_best_model_at_end=False)))
     decayed = set(trainer.get_decay_parameter_names(trainer.model))

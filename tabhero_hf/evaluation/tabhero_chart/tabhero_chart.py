@@ -6,6 +6,7 @@ import numpy as np
 
 from tabhero_hf.data.schema import chart_notes
 from tabhero_hf.evaluation.metrics import score_chart
+from tabhero_hf.tokenization_tabhero import NUM_LANES
 
 _DESCRIPTION = "How well charts for Clone Hero agree with references: onsets, lanes, kinds, sustains, density."
 
@@ -45,6 +46,11 @@ class TabHeroChart(evaluate.Metric):
         )
 
     def _compute(self, predictions, references, seed=0):
+        if not predictions:
+            raise ValueError("there are no charts to score")
+        for chart in (*predictions, *references):
+            if not all(0 < lanes < 2**NUM_LANES for lanes in chart["lanes"]):
+                raise ValueError(f"lanes are bits from 1 to {2**NUM_LANES - 1}, not {chart['lanes']}")
         scores = [
             score_chart(chart_notes(reference), chart_notes(prediction), seed=seed)
             for prediction, reference in zip(predictions, references, strict=True)
