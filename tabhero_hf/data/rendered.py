@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from hashlib import blake2b
 from multiprocessing import get_context
 from pathlib import Path
@@ -39,7 +40,7 @@ def render_dataset(
         pieces: how many each split has, `train` or `validation`.
         extractor: Makes the mels and gives the bounds of the windows.
         seconds: Length of a piece; that of a window when unset.
-        workers: Processes; as many as there are processors when unset.
+        workers: Processes; as many as there are processors when unset. One is this one.
     """
     folder, tasks = Path(folder), []
     if seconds is None:
@@ -61,9 +62,14 @@ def render_dataset(
     tasks = [task for task in tasks if not task[0].exists()]
     if not tasks:
         return
-    # A forked worker would inherit the locks of torch's threads.
-    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        for _ in tqdm(pool.map(_render_shard, tasks), total=len(tasks), desc="rendering pieces", unit="shard"):
+    workers = min(workers or os.cpu_count() or 1, len(tasks))
+    with ExitStack() as stack:
+        shards = map(_render_shard, tasks)
+        if workers > 1:
+            # A forked worker would inherit the locks of torch's threads.
+            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn")))
+            shards = pool.map(_render_shard, tasks)
+        for _ in tqdm(shards, total=len(tasks), desc="rendering pieces", unit="shard"):
             pass
 
 

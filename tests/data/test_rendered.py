@@ -19,7 +19,7 @@ FIRST_HELD_OUT = 1_000_000_000
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pieces")
-    render_dataset(folder, {"train": 4, "validation": 2}, EXTRACTOR, workers=1)
+    render_dataset(folder, {"train": 4, "validation": 2}, EXTRACTOR, workers=2)
     return folder
 
 
