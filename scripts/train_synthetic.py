@@ -32,12 +32,11 @@ from tabhero_hf import (
     TabHeroProcessor,
     TabHeroTokenizer,
 )
+from tabhero_hf.charts import Difficulty
 from tabhero_hf.data.collator import BackgroundNoise, RandomEqualizer, SpecAugment, TabHeroCollator
 from tabhero_hf.data.rendered import render_dataset
 from tabhero_hf.data.windows import ChartWindows, MixedWindows
 from tabhero_hf.evaluation.windows import score_windows
-
-EXPERT = 3
 
 
 @dataclass
@@ -91,20 +90,21 @@ def main():
 
     model = initial_model(args)
     windows = ChartWindows(rows["train"], extractor, seed=args.seed)
-    expert = ChartWindows(rows["train"], extractor, difficulties=[EXPERT], seed=args.seed)
+    expert = ChartWindows(rows["train"], extractor, difficulties=[Difficulty.EXPERT], seed=args.seed)
     windows = MixedWindows([(windows, 1), (expert, 2)])
     train(ListeningTrainer, model, windows, args, output / "listening", args.listening_steps)
     listened = time.time()
     train(WindowTrainer, model, windows, args, output / "writing", args.max_steps, args.fret_corruption)
     written = time.time()
 
+    held_out = ChartWindows(rows["validation"], extractor, difficulties=[Difficulty.EXPERT])
     final = save_final(model, TabHeroProcessor(extractor, TabHeroTokenizer()), output / "final")
     report = {
         "seconds_rendering": round(rendered - started),
         "seconds_listening": round(listened - rendered),
         "seconds_writing": round(written - listened),
         "arguments": dataclasses.asdict(args),
-        "held_out": score_windows(final, ChartWindows(rows["validation"], extractor, difficulties=[EXPERT])),
+        "held_out": score_windows(final, held_out),
     }
     (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))

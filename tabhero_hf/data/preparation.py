@@ -33,7 +33,7 @@ from ..charts.check import check
 from ..charts.errors import ChartError
 from ..charts.library import song_paths
 from ..charts.notes import Chart, Difficulty, Instrument, SecondsNote, Track
-from ..charts.packed import File, open_content, replacing
+from ..charts.packed import File, open_content, replacing, write_bytes
 from ..charts.song_folder import Song, read_song
 from ..charts.tempo import TempoMap
 from ..feature_extraction_tabhero import TabHeroFeatureExtractor
@@ -280,8 +280,7 @@ def prepare_song(path: Path, stage: Path, settings: PreparationSettings) -> Resu
             audios.append(PreparedAudio(**{**vars(audio), "size": written.stat().st_size}))
         result = Prepared(song_id, tuple(audios), remarks)
     if not isinstance(result, Skipped) or result.settled:
-        with replacing(_index_file(stage)) as building:
-            building.write_text(json.dumps(asdict(result)))
+        write_bytes(_index_file(stage), json.dumps(asdict(result)).encode())
     return result
 
 
@@ -349,7 +348,7 @@ def _read(path: Path, settings: PreparationSettings) -> tuple[str, list, tuple[R
             name += BACKING
         audio = PreparedAudio(
             name,
-            _digest(*sorted(digests[file] for file in files)),
+            digest(*sorted(digests[file] for file in files)),
             seconds,
             0,
             tuple(PreparedChart(*key, len(notes), _notes_digest(notes)) for key, notes in sorted(charts.items())),
@@ -573,14 +572,15 @@ def _within(path: Path, text: str) -> str:
     return text.replace(f"{path}{os.sep}", "").replace(str(path), path.name)
 
 
-def _digest(*parts: str) -> str:
+def digest(*parts: str) -> str:
+    """16 hexadecimal digits that stand for these texts."""
     return blake2b(json.dumps(parts).encode(), digest_size=8).hexdigest()
 
 
 def _song_id(artist: str, title: str, digests: Sequence[str]) -> str:
     """Half of it names the song, by artist and title or else by its audio; the other half these files of it."""
     names = ["".join(filter(str.isalnum, text.casefold())) for text in (artist, title)]
-    return _digest(*(names if all(names) else digests))[:8] + _digest(artist, title, *digests)[:8]
+    return digest(*(names if all(names) else digests))[:8] + digest(artist, title, *digests)[:8]
 
 
 def _file_digest(file: File) -> str:
@@ -593,7 +593,7 @@ def _file_digest(file: File) -> str:
 
 def _notes_digest(notes: Sequence[SecondsNote]) -> str:
     """Of times rounded to 0.1 ms: a chart that was converted to another format is still the same."""
-    return _digest(
+    return digest(
         *(f"{round(onset * 1e4)} {lanes} {bits} {round(sustain * 1e4)}" for onset, lanes, bits, sustain in notes)
     )
 
@@ -659,10 +659,8 @@ def prepare_library(
     if not report["charts"]:
         return report
     _tidy(staging, stages, results)
-    with replacing(out / FEATURE_EXTRACTOR_NAME) as building:
-        building.write_text(settings.extractor.to_json_string())
-    with replacing(out / REPORT) as building:
-        building.write_text(json.dumps(report, indent=2) + "\n")
+    write_bytes(out / FEATURE_EXTRACTOR_NAME, settings.extractor.to_json_string().encode())
+    write_bytes(out / REPORT, (json.dumps(report, indent=2) + "\n").encode())
     return report
 
 
@@ -679,7 +677,7 @@ def _stage_name(name: str, path: Path, settings: PreparationSettings) -> str:
         state = [(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats]
     except OSError as error:
         state = error.errno
-    return _digest(json.dumps([STAGE_VERSION, name, state, settings.song_settings()], sort_keys=True))
+    return digest(json.dumps([STAGE_VERSION, name, state, settings.song_settings()], sort_keys=True))
 
 
 def _index_file(stage: Path) -> Path:

@@ -4,16 +4,15 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from hashlib import blake2b
 from multiprocessing import get_context
 from pathlib import Path
 
 from tqdm.auto import tqdm
 from transformers.utils import FEATURE_EXTRACTOR_NAME
 
-from ..charts.packed import replacing
+from ..charts.packed import write_bytes
 from ..feature_extraction_tabhero import TabHeroFeatureExtractor
-from .preparation import write_parquet
+from .preparation import digest, write_parquet
 from .schema import ChartKey, SongIdentity, window_rows, window_schema
 from .synthetic import make_window
 
@@ -49,7 +48,7 @@ def render_dataset(
         first = FIRST_SEEDS[split]
         for seed in range(first, first + count, SHARD_PIECES):
             shard = seed, min(SHARD_PIECES, first + count - seed), seconds, extractor
-            made_by = blake2b(repr((*shard[:-1], extractor.to_dict())).encode(), digest_size=8).hexdigest()
+            made_by = digest(repr(shard[:-1]), extractor.to_json_string())
             tasks.append((folder / "data" / split / f"pieces-{seed:010d}-{made_by}.parquet", *shard))
     wanted = {path for path, *_ in tasks}
     for path in (folder / "data").glob("*/pieces-*.parquet"):
@@ -57,8 +56,7 @@ def render_dataset(
             path.unlink()
     for path in wanted:
         path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / FEATURE_EXTRACTOR_NAME) as building:
-        building.write_text(extractor.to_json_string())
+    write_bytes(folder / FEATURE_EXTRACTOR_NAME, extractor.to_json_string().encode())
     tasks = [task for task in tasks if not task[0].exists()]
     if not tasks:
         return
