@@ -83,7 +83,7 @@ def chart(
         int | None, typer.Option(min=0, max=2**32 - 1, help="Draw another chart, by chance, for each seed.")
     ] = None,
     candidates: Annotated[
-        int, typer.Option(min=1, help="With --seed: draw so many of each window, and keep the best.")
+        int, typer.Option(min=1, help="With --seed: draw HOPOs and sustains so often, and keep the likeliest.")
     ] = 1,
     int8: Annotated[bool, typer.Option("--int8", help="Decode with rounded weights: faster on a processor.")] = False,
 ):

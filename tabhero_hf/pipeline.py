@@ -51,15 +51,18 @@ class AudioToChartPipeline(Pipeline):
       `generate_windows()` decodes, greedily and many times as fast. Of several `num_return_sequences` the one is
       kept, window by window, whose tokens are the likeliest on average, less a part for notes that break the rules of
       `arranging/`.
-    - `on_beat` (`bool`, default `True`): whether notes begin where what the model hears and the song's own rhythm make
-      them likely, see [`~tabhero_hf.arranging.find_onsets`], on the frets that what it hears and how notes sound
-      beside each other make likely, see [`~tabhero_hf.arranging.find_frets`], and not when and where the decoder alone
-      would write them; for models with an onset head, and a fret head, and songs with a beat. Onsets of an easier
-      chart are some of the harder one's. What is sampled is on frets that the decoder draws.
+    - `on_beat` (`bool`, default `True`): whether notes are heard on the song's beat, where it has one, or wherever the
+      model hears them.
     - `bpm` (`float`): the song's tempo, where it is known; else it is found in the audio.
     - `offset` (`float`): a second of audio at which a measure begins, where it is known; else it is found, too.
     - `tempo_map` ([`~tabhero_hf.charts.TempoMap`]): the song's map, where it is known; `offset` (default 0) is then
       the second of audio that its tick 0 is at.
+
+    A model with an onset head hears the whole song first: notes begin where what it hears and the song's own rhythm make
+    them likely, see [`~tabhero_hf.arranging.find_onsets`], those of an easier chart at some of the harder one's. With a
+    fret head they are on the frets that what it hears and how notes sound beside each other make likely, see
+    [`~tabhero_hf.arranging.find_frets`]; with `do_sample` on frets drawn by what it hears. Its decoder writes what is
+    left of them, or all of them for a model without such heads.
 
     Returns for each song a dictionary with `notes`, for each `(instrument, difficulty)` by name the notes in seconds
     as the model heard them (see [`TabHeroTokenizer`]); `chart`, what [`~tabhero_hf.arranging.arrange`] makes of them,
@@ -167,8 +170,9 @@ class AudioToChartPipeline(Pipeline):
             return {**inputs, "sequences": []}
         instruments, difficulties = torch.tensor(inputs["asked"], device=self.device).T
         audio = {name: inputs[name] for name in ("input_features", "attention_mask")}
-        draws = bool(generate_kwargs.get("do_sample"))  # which would be one as the other if they were told all frets
-        probabilities, onsets, frets = self._listen(inputs, audio, difficulties, instruments, tells_frets=not draws)
+        # What is sampled is on frets drawn as its tokens are: told the same ones, one draw would be as the other.
+        temperature = (generate_kwargs.get("temperature") or 1.0) if generate_kwargs.get("do_sample") else 0.0
+        probabilities, onsets, frets = self._listen(inputs, audio, difficulties, instruments, temperature)
         heard = {**inputs, "onset_probabilities": probabilities}
         if self.model.decodes_greedily(**generate_kwargs):
             written = self.model.generate_windows(
@@ -208,12 +212,11 @@ class AudioToChartPipeline(Pipeline):
         audio: dict,
         difficulties: torch.LongTensor,
         instruments: torch.LongTensor,
-        tells_frets: bool,
+        temperature: float,
     ) -> tuple[list[np.ndarray] | None, torch.BoolTensor | None, torch.LongTensor | None]:
         """
         How likely a note is in each bin of the song, for each chart; the bins of its windows that notes begin in, and
-        which `FRET` token each of them has, `(charts, windows, bins)`. `None` for what the model cannot tell, or is
-        not to.
+        which `FRET` token each of them has, `(charts, windows, bins)`. `None` for what the model cannot tell.
         """
         heard, heard_frets = self.model.listen(**audio, difficulty_ids=difficulties, instrument_ids=instruments)
         if heard is None:
@@ -222,19 +225,17 @@ class AudioToChartPipeline(Pipeline):
         rate = self.feature_extractor.sampling_rate
         places = places_of_bins(starts, heard.shape[2], round(len(inputs["waveform"]) / rate / TIME_STEP))
         songs = heard.cpu().numpy()[:, *places]
-        if not inputs["on_beat"]:
-            return list(songs), None, None
         found = [
-            find_onsets(song, beats.tempo_map, beats.offset, difficulty)
+            find_onsets(song, beats.tempo_map, beats.offset, difficulty, on_beat=inputs["on_beat"])
             for song, (_, difficulty) in zip(songs, asked, strict=True)
         ]
         climbed = climb_onsets({key: song.ticks for key, song in zip(asked, found, strict=True)}, beats.tempo_map)
         ticks = [climbed[key] for key in asked]
         seconds = [beats.tempo_map.seconds(chart) + beats.offset for chart in ticks]
         onsets, frets, chosen = torch.zeros_like(heard, dtype=torch.bool), None, None
-        if heard_frets is not None and tells_frets:
+        if heard_frets is not None:
             frets = torch.zeros_like(heard, dtype=torch.long)
-            chosen = self._choose_frets(inputs, heard_frets, ticks, seconds, places)
+            chosen = self._choose_frets(inputs, heard_frets, ticks, seconds, places, temperature)
         for chart in range(len(asked)):
             for window, start in enumerate(starts):
                 bins = np.rint((seconds[chart] - start) / TIME_STEP).astype(np.int64)
@@ -251,11 +252,12 @@ class AudioToChartPipeline(Pipeline):
         ticks: list[np.ndarray],
         seconds: list[np.ndarray],
         places: tuple[np.ndarray, np.ndarray],
+        temperature: float,
     ) -> list[np.ndarray]:
         """
         Which `FRET` token each note of each chart has, by what is heard of them, `(charts, windows, positions,
         num_fret_tokens)`, their pitches and what the model makes of those, if it does, how they sound beside each
-        other, and their rhythm.
+        other, and their rhythm; at a `temperature` above 0 by chance as well.
         """
         instruments = [instrument for instrument, _ in inputs["asked"]]
         notes = hear_charts(
@@ -268,6 +270,8 @@ class AudioToChartPipeline(Pipeline):
             if pitches is not None and getattr(self.model, "fingering_head", None) is not None:
                 told = map(torch.from_numpy, (pitches, likely, seconds[chart], beats))
                 likely = self.model.finger_notes(*told, difficulty, instrument).cpu().numpy()
+            if temperature:
+                likely = perturb(likely, temperature)
             compared = compare_notes(spectra, pitches)
             chosen.append(find_frets(likely, LANE_SETS, seconds[chart], beats, compared, difficulty))
         return chosen
@@ -313,6 +317,17 @@ class AudioToChartPipeline(Pipeline):
             probabilities = outputs["onset_probabilities"][asked.index((instrument, hardest))]
             sure[instrument.name.lower()] = measure_confidence(onsets, probabilities, measures, beats.offset)
         return {"notes": names, "chart": chart, "confidence": beats.confidence, "measure_confidence": sure}
+
+
+def perturb(likely: np.ndarray, temperature: float) -> np.ndarray:
+    """
+    Probabilities `(notes, choices)` with Gumbel noise on their logarithms: the likeliest of each note is a draw from
+    what it was at that temperature, and those of all notes together are much like one ([Papandreou and Yuille,
+    2011](https://doi.org/10.1109/ICCV.2011.6126242)). Drawn by torch's own generator.
+    """
+    log_likely = torch.from_numpy(likely).double().log()
+    noise = -torch.empty_like(log_likely).exponential_().log()
+    return (log_likely + temperature * noise).softmax(dim=-1).numpy()
 
 
 def _sound_of_measures(waveform: np.ndarray, sampling_rate: int, beats: Beats) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from tabhero_hf.charting import chart_song
 from tabhero_hf.charts import ChartError, Difficulty, Instrument, read_song
 from tabhero_hf.data.preparation import audio_of
 from tabhero_hf.evaluation.metrics import onset_f1, score_chart
+from tabhero_hf.pipeline import perturb
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +134,24 @@ def test_frets_follow_what_the_notes_sound_like_and_draws_are_of_their_own(bundl
     scores = score_chart(human, greedy)
     assert scores["contour"] > 0.6 and scores["contour"] > scores["contour_chance"] + 0.2
     torch.manual_seed(0)
-    one, other = heard(do_sample=True), heard(do_sample=True)
+    draws = one, other = heard(do_sample=True), heard(do_sample=True)
     assert [note[0] for note in one] == [note[0] for note in other] == [note[0] for note in greedy]
     assert np.mean([a[1] != b[1] for a, b in zip(one, other, strict=True)]) > 0.1
+    # Each of them is a chart of this song.
+    assert min(score_chart(human, draw)["contour"] for draw in draws) > scores["contour_chance"] + 0.15
+    cold = heard(do_sample=True, temperature=0.01)
+    assert [note[:2] for note in cold] == [note[:2] for note in greedy]
+
+
+def test_frets_are_drawn_as_likely_as_they_are():
+    likely = np.array([0.6, 0.3, 0.1, 0.0])
+    torch.manual_seed(0)
+    for temperature in (0.5, 1.0, 2.0):
+        drawn = perturb(np.tile(likely, (20_000, 1)), temperature)
+        np.testing.assert_allclose(drawn.sum(axis=1), 1)
+        expected = likely ** (1 / temperature)
+        shares = np.bincount(drawn.argmax(axis=1), minlength=4) / len(drawn)
+        np.testing.assert_allclose(shares, expected / expected.sum(), atol=0.01)
 
 
 def test_what_is_heard_of_an_easier_chart_is_in_the_harder_one_and_stays(bundled, demo_song):

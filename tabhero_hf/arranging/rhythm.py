@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks
 
 from tabhero_hf.charts import Difficulty, TempoMap
 
@@ -77,6 +78,7 @@ def find_onsets(
     offset: float = 0.0,
     difficulty: Difficulty = Difficulty.EXPERT,
     bin_seconds: float = 0.01,
+    on_beat: bool = True,
 ) -> Onsets:
     """The onsets that a listener's probabilities and the song's own rhythm make likely.
 
@@ -85,14 +87,17 @@ def find_onsets(
     1977](https://doi.org/10.1111/j.2517-6161.1977.tb01600.x)): a run of sixteenths is not torn where one of them is
     hardly heard, and a song in eighths has none between them for an echo.
 
+    Where there is no beat to go by, peaks of the probabilities are the places, and passages differ in density alone.
+
     Args:
         probability: of an onset in each bin of the audio, shape ``(bins,)``.
         tempo_map: of the song.
         offset: the second of the audio that its tick 0 is at.
         difficulty: that the probabilities are of.
         bin_seconds: between two bins.
+        on_beat: whether notes are on the map's beat, or wherever they are heard.
     """
-    places = _places(probability, tempo_map, offset, bin_seconds)
+    places = (_places if on_beat else _peaks)(probability, tempo_map, offset, bin_seconds)
     onsets = np.zeros(len(probability))
     if not len(places.seconds):
         return Onsets(np.zeros(0, dtype=np.int64), onsets)
@@ -173,6 +178,16 @@ def _places(probability: np.ndarray, tempo_map: TempoMap, offset: float, bin_sec
     seconds = tempo_map.seconds(ticks) + offset
     within = (seconds >= 0) & (seconds < end)
     return _Places(ticks[within], seconds[within], of_beat[within], of_part[within])
+
+
+def _peaks(probability: np.ndarray, tempo_map: TempoMap, offset: float, bin_seconds: float) -> _Places:
+    """The places, all of one kind, where an onset is likelier than around them."""
+    smooth = np.pad(gaussian_filter1d(probability.astype(np.float64), 1.0), 1)  # the first and last bin may be one, too
+    seconds = (find_peaks(smooth, distance=int(SHORTEST / bin_seconds))[0] - 1) * bin_seconds
+    ticks = tempo_map.ticks(seconds - offset)
+    kept = (ticks >= 0) & (np.diff(ticks, prepend=-1) > 0)
+    ticks, seconds = ticks[kept], seconds[kept]
+    return _Places(ticks, seconds, ticks // tempo_map.resolution, np.ones_like(ticks))
 
 
 def _in_triplets(probability: np.ndarray, starts: np.ndarray, finer: np.ndarray, bin_seconds: float) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 import math
 import shutil
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +85,12 @@ class TabHeroTrainer(Trainer):
         return super()._run_epoch(*args, epoch=epoch, **kwargs)
 
     _sampler: LengthSampler | None = None
+
+    def _get_dataloader(self, *args, **kwargs):
+        loader = super()._get_dataloader(*args, **kwargs)
+        base = getattr(loader, "base_dataloader", loader)  # accelerate's wraps the one that has workers
+        base.worker_init_fn = partial(_outlast_signal, begin=base.worker_init_fn)
+        return loader
 
     def get_eval_dataloader(self, eval_dataset=None):
         training_collator, self.data_collator = self.data_collator, TabHeroCollator()  # without augmentation
@@ -181,6 +189,13 @@ class TabHeroTrainer(Trainer):
 
     def _get_output_dir(self, trial):
         return str(self._unfinished) if self._unfinished else super()._get_output_dir(trial)
+
+
+def _outlast_signal(worker: int, begin: Callable[[int], None] | None):
+    """Begins a worker process that is there until the Trainer ends: schedulers send SIGTERM to all of a job."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if begin is not None:
+        begin(worker)
 
 
 def _smoothing_loss(logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch) -> torch.Tensor:

@@ -57,6 +57,28 @@ def test_what_parts_clearly_from_silence_is_a_note_though_it_is_soft():
     assert len(found(listened(SIXTEENTHS, unsure))) < 0.1 * len(SIXTEENTHS)
 
 
+def test_without_a_beat_notes_are_where_they_are_heard():
+    rng = np.random.default_rng(0)
+    played = np.cumsum(rng.uniform(2 * SHORTEST, 0.7, 100))
+    echoes = played[:-1] + 0.5 * np.diff(played)
+    probability = listened(
+        2 * np.concatenate([played, echoes]), np.concatenate([rng.uniform(0.6, 0.9, 100), np.full(99, 0.05)])
+    )
+    ticks = find_onsets(probability, MAP, on_beat=False).ticks
+    assert (np.diff(ticks) > 0).all()
+    far = np.abs(MAP.seconds(ticks)[:, None] - played)
+    assert len(ticks) == 100 and (far.min(axis=0) < 0.011).all()
+    # Nothing is written before the map begins, and what is after it stays.
+    later = find_onsets(probability, MAP, 5.0, on_beat=False).ticks
+    assert later.tolist() == [tick - 4800 for tick in ticks.tolist() if tick >= 4800]
+
+
+@pytest.mark.parametrize("on_beat", [True, False])
+def test_silence_has_no_notes(on_beat):
+    assert not len(find_onsets(np.zeros(500), MAP, on_beat=on_beat).ticks)
+    assert not len(find_onsets(np.zeros(0), MAP, on_beat=on_beat).ticks)
+
+
 def test_each_passage_has_a_rhythm_of_its_own():
     echo = np.arange(80.25, 160, 0.5)
     played = np.concatenate([np.arange(0, 80, 0.25), np.arange(80, 160, 0.5)])

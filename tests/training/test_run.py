@@ -303,13 +303,18 @@ def test_how_a_batch_is_split_does_not_change_loss_and_gradient(flags, tmp_path)
 
 
 def test_sigterm_saves_and_says_how_to_go_on(flags, tmp_path):
-    endless = flags(max_steps=100_000, save_steps=100_000, eval_strategy="no", load_best_model_at_end=False)
+    endless = flags(max_steps=100_000, save_steps=100_000, eval_strategy="no", load_best_model_at_end=False,
+                    dataloader_num_workers=1)  # fmt: skip
     process = subprocess.Popen(
-        [sys.executable, SCRIPT, *endless], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, SCRIPT, *endless],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
     )
     for line in process.stdout:
         if "'loss'" in line:
-            process.send_signal(signal.SIGTERM)
+            os.killpg(process.pid, signal.SIGTERM)  # as schedulers do: its workers, too
             break
     output = process.stdout.read()
     assert process.wait() == 0
