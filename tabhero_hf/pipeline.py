@@ -58,11 +58,11 @@ class AudioToChartPipeline(Pipeline):
     - `tempo_map` ([`~tabhero_hf.charts.TempoMap`]): the song's map, where it is known; `offset` (default 0) is then
       the second of audio that its tick 0 is at.
 
-    A model with an onset head hears the whole song first: notes begin where what it hears and the song's own rhythm make
-    them likely, see [`~tabhero_hf.arranging.find_onsets`], those of an easier chart at some of the harder one's. With a
-    fret head they are on the frets that what it hears and how notes sound beside each other make likely, see
-    [`~tabhero_hf.arranging.find_frets`]; with `do_sample` on frets drawn by what it hears. Its decoder writes what is
-    left of them, or all of them for a model without such heads.
+    A model with an onset head hears the whole song first: notes begin where what it hears and the song's own rhythm
+    make them likely, see [`~tabhero_hf.arranging.find_onsets`], those of an easier chart at some of the harder one's.
+    With a fret head they are on the frets that what it hears and how notes sound beside each other make likely, see
+    [`~tabhero_hf.arranging.find_frets`], and with `do_sample` on frets drawn by that. Its decoder writes what is left
+    of them, or all of them for a model without such heads.
 
     Returns for each song a dictionary with `notes`, for each `(instrument, difficulty)` by name the notes in seconds
     as the model heard them (see [`TabHeroTokenizer`]); `chart`, what [`~tabhero_hf.arranging.arrange`] makes of them,

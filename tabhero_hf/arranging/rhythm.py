@@ -182,7 +182,7 @@ def _places(probability: np.ndarray, tempo_map: TempoMap, offset: float, bin_sec
 
 def _peaks(probability: np.ndarray, tempo_map: TempoMap, offset: float, bin_seconds: float) -> _Places:
     """The places, all of one kind, where an onset is likelier than around them."""
-    smooth = np.pad(gaussian_filter1d(probability.astype(np.float64), 1.0), 1)  # the first and last bin may be one, too
+    smooth = np.pad(gaussian_filter1d(probability.astype(np.float64), 1.0), 1)  # the first and last bin may be peaks
     seconds = (find_peaks(smooth, distance=int(SHORTEST / bin_seconds))[0] - 1) * bin_seconds
     ticks = tempo_map.ticks(seconds - offset)
     kept = (ticks >= 0) & (np.diff(ticks, prepend=-1) > 0)
