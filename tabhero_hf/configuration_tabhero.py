@@ -67,7 +67,7 @@ class TabHeroConfig(PreTrainedConfig):
             `onset_head`.
         fret_pointer (`bool`, defaults to `True`):
             Whether the encoder predicts, for each of its positions, what is struck there, and these scores at the
-            current time are added to the logits of the `FRET` tokens.
+            current time are added to the logits of the `FRET` tokens, through a gate.
         pitch_head (`bool`, defaults to `False`):
             Whether the model names the pitches of notes, see [`~TabHeroForConditionalGeneration.tell_pitches`]. The
             head is trained by itself, by `scripts/train_pitch_head.py`.

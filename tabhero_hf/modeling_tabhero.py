@@ -441,8 +441,8 @@ class TabHeroOnsetHead(TabHeroListeningHead):
         return logits if attention_mask is None else logits.masked_fill(~valid[:, left], NO_ONSET)
 
 
-class TabHeroOnsetGate(nn.Linear):
-    """A linear layer that starts closed, at zero."""
+class TabHeroPointerGate(nn.Linear):
+    """A linear layer that starts at zero."""
 
 
 class TabHeroOnsetPointer(nn.Module):
@@ -459,7 +459,7 @@ class TabHeroOnsetPointer(nn.Module):
     def __init__(self, config: TabHeroConfig):
         super().__init__()
         self.num_time_tokens = config.num_time_tokens
-        self.gate = TabHeroOnsetGate(config.hidden_size, 2, bias=False)
+        self.gate = TabHeroPointerGate(config.hidden_size, 2, bias=False)
 
     @staticmethod
     def tables(onset_logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -495,18 +495,35 @@ class TabHeroOnsetPointer(nn.Module):
 
 
 class TabHeroFretPointer(nn.Module):
-    """Reads the fret head's logits at the decoder's current time."""
+    """
+    Reads the fret head's logits at the decoder's current time, and adds them to those of the `FRET` tokens, as much as
+    a gate says that the decoder's state opens or closes from there.
+    """
 
     def __init__(self, config: TabHeroConfig):
         super().__init__()
         self.positions_per_bin = config.frames_per_time_step / config.downsample_factor
+        self.gate = TabHeroPointerGate(config.hidden_size, 1, bias=False)
 
     def forward(
+        self,
+        hidden_states: torch.Tensor,
+        fret_logits: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        time_ids: torch.LongTensor,
+    ) -> torch.Tensor:
+        """
+        `hidden_states` `(batch, length, hidden)` and what [`~TabHeroFretPointer.read`] takes -> scores
+        `(batch, length, num_fret_tokens)`.
+        """
+        return (1 + self.gate(hidden_states)) * self.read(fret_logits, attention_mask, time_ids)
+
+    def read(
         self, fret_logits: torch.Tensor, attention_mask: torch.Tensor | None, time_ids: torch.LongTensor
     ) -> torch.Tensor:
         """
         `fret_logits` `(batch, positions, num_fret_tokens)`, their mask `(batch, positions)` and current times
-        `time_ids` `(batch, length)` in bins -> scores `(batch, length, num_fret_tokens)`.
+        `time_ids` `(batch, length)` in bins -> the head's logits then, `(batch, length, num_fret_tokens)`.
         """
         if attention_mask is None:
             count = torch.full_like(time_ids[:, :1], fret_logits.shape[1])
@@ -758,7 +775,7 @@ class TabHeroPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
-        if isinstance(module, TabHeroOnsetGate):
+        if isinstance(module, TabHeroPointerGate):
             init.zeros_(module.weight)
         elif isinstance(module, TabHeroFingeringLayer):
             init.zeros_(module.interval_keys)
@@ -1159,6 +1176,7 @@ def shift_tokens_right(labels: torch.Tensor, pad_token_id: int, decoder_start_to
     """
 )
 class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationMixin):
+    _keys_to_ignore_on_load_missing = [r"fret_pointer\.gate\.weight"]  # of a model from before it: as it starts
     _tied_weights_keys = {"lm_head.weight": "model.decoder.embed_tokens.weight"}
 
     def __init__(self, config: TabHeroConfig):
@@ -1307,7 +1325,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             time_scores = self.onset_pointer(hidden_states, onset_tables, time_ids)
             logits = logits + self._to_vocabulary(time_scores, self.config.time_tokens)
         if self.fret_pointer is not None and fret_logits is not None:
-            fret_scores = self.fret_pointer(fret_logits, encoder_attention_mask, time_ids)
+            fret_scores = self.fret_pointer(hidden_states, fret_logits, encoder_attention_mask, time_ids)
             logits = logits + self._to_vocabulary(fret_scores, self.config.fret_tokens)
         return logits
 
@@ -1544,7 +1562,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             losses = F.binary_cross_entropy_with_logits(onset_logits, targets[:, :num_bins], reduction="none")
             loss = loss + (losses * has_audio).sum()
         if self.fret_pointer is not None and encoder_outputs.fret_logits is not None:
-            fret_scores = self.fret_pointer(encoder_outputs.fret_logits, encoder_outputs.attention_mask, times)
+            fret_scores = self.fret_pointer.read(encoder_outputs.fret_logits, encoder_outputs.attention_mask, times)
             is_fret = (labels >= fret_tokens.start) & (labels < fret_tokens.stop)
             frets = torch.where(is_fret, labels - fret_tokens.start, -100)
             loss = loss + F.cross_entropy(fret_scores.float().transpose(1, 2), frets, reduction="sum")

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForSpeechSeq2Seq, AutoProcessor, StaticCache
 from transformers.cache_utils import EncoderDecoderCache
 
@@ -235,6 +236,33 @@ def test_the_fret_loss_is_least_for_the_frets_of_the_labels():
     logits[0, :60, 0] = logits[0, 60:, 7] = 20.0
     right = model.listening_loss(heard(fret_logits=logits), labels)
     assert right < 0.01 < 1 < model.listening_loss(heard(fret_logits=logits.roll(1, dims=2)), labels)
+
+
+def test_the_decoder_s_state_opens_and_closes_the_fret_pointer():
+    model = small_model()
+    pointer, states = model.fret_pointer, torch.randn(1, 3, 32)
+    told = torch.randn(1, 50, 127), None, torch.tensor([[0, 40, 90]])
+    with torch.no_grad():
+        pointer.gate.weight.zero_()
+        assert torch.equal(pointer(states, *told), pointer.read(*told))
+        pointer.gate.weight.copy_(-states[0, 1] / states[0, 1].square().sum())
+        scores = pointer(states, *told)
+        assert scores[0, 1].abs().max() < 1e-5 < scores[0, 0].abs().max()
+
+
+def test_weights_from_before_the_fret_pointer_had_a_gate_do_what_they_did(tmp_path):
+    model, inputs = small_model(), window(100, 2)
+    with torch.no_grad():
+        model.fret_pointer.gate.weight.zero_()
+        expected = model(**inputs, labels=note_tokens(2)[:, 1:]).logits
+    model.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["fret_pointer.gate.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    older, loading = TabHeroForConditionalGeneration.from_pretrained(tmp_path, output_loading_info=True)
+    assert not loading["missing_keys"]
+    with torch.no_grad():
+        assert torch.equal(older(**inputs, labels=note_tokens(2)[:, 1:]).logits, expected)
 
 
 def test_the_model_knows_which_lanes_a_token_strikes():
