@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow train-smoke checkpoint decoder pitch-head fingering-head fuzz style clean
+.PHONY: setup demo test test-slow train-smoke checkpoint pitch-head fingering-head fuzz style clean
 
 setup: $(READY)
 
@@ -76,18 +76,6 @@ checkpoint: setup
 		--resume_from_checkpoint $(call resumes,$(SHIPPED)/keys_model)
 	$(BUNDLE) $(addprefix $(SHIPPED)/keys_model/checkpoint-,1300 1200 1100) \
 		--earlier $(SHIPPED)/between --earlier_share 0.25
-
-# Its decoder, further trained with the encoder as it is, on what `make checkpoint` made and on pieces charted by pitch: some
-# hour and a half, half of which renders pieces.
-decoder: setup
-	$(BIN)/python scripts/render_pieces.py $(SHIPPED)/pieces --pieces 30000
-	mkdir -p $(SHIPPED)/songs_for_decoder/data/train
-	cp -f $(SHIPPED)/songs_made/*.json $(SHIPPED)/songs_for_decoder
-	cp -fl $(SHIPPED)/songs_made/data/train/*.parquet $(SHIPPED)/songs_for_decoder/data/train
-	for turn in $$(seq 40); do for rows in $(SHIPPED)/real/data/train/*.parquet; do \
-		cp -fl $$rows $(SHIPPED)/songs_for_decoder/data/train/real-$$turn-$$(basename $$rows) || exit 1; done; done
-	$(LAUNCH) scripts/train.py scripts/configs/decoder.yaml --resume_from_checkpoint $(call resumes,$(SHIPPED)/decoder)
-	$(BUNDLE) $(SHIPPED)/decoder
 
 # Its pitch head, learned anew from made songs and the same records, in some half an hour.
 pitch-head: setup
