@@ -496,8 +496,8 @@ class TabHeroOnsetPointer(nn.Module):
 
 class TabHeroFretPointer(nn.Module):
     """
-    Reads the fret head's logits at the decoder's current time, and adds them to those of the `FRET` tokens, as much as
-    a gate says that the decoder's state opens or closes from there.
+    Turns the fret head's logits at the decoder's current time into scores of the `FRET` tokens: weighed by a gate that
+    starts at 1, and that the decoder's state opens or closes from there.
     """
 
     def __init__(self, config: TabHeroConfig):

@@ -85,8 +85,7 @@ def score_chart(
     Raises:
         ValueError: an onset or sustain that is not finite.
     """
-    columns = Columns.of(reference), Columns.of(estimate)
-    matches = Matches.of(*columns, MATCH_SECONDS)
+    matches = Matches.of(Columns.of(reference), Columns.of(estimate), MATCH_SECONDS)
     rng = np.random.default_rng(seed)
     scores = {f"onset_f1_{ms}": onset_f1(reference, estimate, ms / 1000) for ms in (25, 50, 100)}
     scores["note_f1"] = note_f1(reference, estimate)
@@ -96,7 +95,7 @@ def score_chart(
     scores["kind_f1"] = _kind_f1(matches)
     scores["sustain_f1"] = _sustain_f1(matches)
     scores["star_power_f1"] = star_power_f1(reference, estimate)
-    scores["density_ratio"] = _ratio(*map(len, columns[::-1]))
+    scores["density_ratio"] = _ratio(len(matches.estimate), len(matches.reference))
     if tempo_map is not None:
         scores["on_grid"] = on_grid_share(estimate, tempo_map, offset)
         scores["rule_breaks"] = rule_breaks(estimate, tempo_map, offset, instrument, difficulty)
