@@ -37,6 +37,7 @@ from ..charts.packed import File, open_content, replacing, write_bytes
 from ..charts.song_folder import Song, read_song
 from ..charts.tempo import TempoMap
 from ..feature_extraction_tabhero import TabHeroFeatureExtractor
+from ..tokenization_tabhero import TIME_STEP
 from .schema import FEATURE_FIELDS, SCHEMA_VERSION, SPLITS, ChartKey, Parts, SongIdentity, window_rows, window_schema
 from .tab_file import GENRES
 
@@ -332,7 +333,8 @@ def _read(path: Path, settings: PreparationSettings) -> tuple[str, list, tuple[R
         charts = {}
         for key, notes in played.items():
             notes = [(onset + lag, *rest) for onset, *rest in notes]
-            kept = [note for note in notes if 0 <= note[0] < seconds]
+            # A tick as near as can be to the first sample may lie before it.
+            kept = [(max(onset, 0.0), *rest) for onset, *rest in notes if -TIME_STEP / 2 < onset < seconds]
             outside = len(notes) - len(kept)
             if outside > MAX_NOTES_OUTSIDE * len(notes):
                 remarks.append(Remark(_name(key), f"{outside} of {len(notes)} notes are outside the audio"))

@@ -250,6 +250,16 @@ def test_notes_outside_the_audio_are_left_out_and_reported(tmp_path):
     assert len(row["charts"][0]["onsets"]) == 20
 
 
+def test_a_note_on_the_first_sample_stays_though_its_tick_may_lie_before_it(tmp_path):
+    chart = made_chart()
+    first = chart.to_seconds(LEAD, EXPERT)[0][0]
+    made_song(tmp_path / "songs" / "one", 1, replace(chart, offset=-first - 0.0004))
+    report = prepare_library(tmp_path / "songs", tmp_path / "out", ALL_TRAINING)
+    assert report["remarks"] == []
+    (row,) = rows_of(tmp_path / "out")
+    assert row["charts"][0]["onsets"][0] == 0
+
+
 def test_duplicates_are_left_out_whatever_they_are_packed_in(tmp_path):
     songs = tmp_path / "songs"
     chart = made_chart((LEAD, EXPERT), (BASS, EXPERT))
