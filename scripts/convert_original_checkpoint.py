@@ -41,6 +41,7 @@ RENAMED = [
     (r"\.ffn\.w2\.", ".mlp.down_proj."),
     (r"\.ffn\.w3\.", ".mlp.up_proj."),
 ]
+MAX_NEW_TOKENS = 2048  # as for a new model: 512 notes in a window
 # Rows of the fused projections, in order.
 FUSED = {".qkv_proj.": (".q_proj.", ".k_proj.", ".v_proj."), ".kv_proj.": (".k_proj.", ".v_proj.")}
 
@@ -133,6 +134,7 @@ def convert(checkpoint: str | Path) -> TabHeroForConditionalGeneration:
     weights, original = load_original(checkpoint)
     model = TabHeroForConditionalGeneration(original_config(weights, original))
     model.load_state_dict(convert_weights(weights))
+    model.generation_config.max_new_tokens = MAX_NEW_TOKENS
     return model.eval()
 
 

@@ -17,7 +17,7 @@ from .charts import Chart, ChartError, Difficulty, Instrument, TempoMap, mend, r
 from .charts.measures import Measures
 from .charts.metadata import song_metadata
 from .charts.region import with_region
-from .charts.song_folder import AUDIO_SUFFIXES, check_target, song_files
+from .charts.song_folder import AUDIO_SUFFIXES, Song, check_target, song_files
 from .charts.text_files import MAX_NUMBER, name_as_text
 from .tokenization_tabhero import Note
 
@@ -83,7 +83,8 @@ def chart_song(
     source = song_files(song) if is_song(song) else None
     check_target(output)
     duration = audio_duration(stems)
-    own = _own_chart(song) if source else None
+    known = _read(song) if source else None
+    own = known.chart if known and any(track.notes for track in known.chart.tracks.values()) else None
     kept = _own_tempo_map(own, duration) if own else {}
     if region is not None:
         _check_region(song, own, region, duration)
@@ -115,7 +116,7 @@ def chart_song(
             stems,
             album=source and source.album,
             metadata={
-                **(song_metadata(source.metadata) if source else file_metadata(song)),
+                **(song_metadata((known or source).metadata) if source else file_metadata(song)),
                 **charter_name,
                 **(metadata or {}),
             },
@@ -138,13 +139,12 @@ def file_metadata(song: str | os.PathLike) -> dict[str, str]:
     return {**named, **audio_tags(song)}
 
 
-def _own_chart(song: str | os.PathLike) -> Chart | None:
-    """The chart of a song, where it can be read and has notes."""
+def _read(song: str | os.PathLike) -> Song | None:
+    """A song with a chart, where that can be read."""
     try:
-        chart = read_song(song).chart
+        return read_song(song)
     except ChartError:
         return None
-    return chart if any(track.notes for track in chart.tracks.values()) else None
 
 
 def _check_region(song: str | os.PathLike, chart: Chart | None, region: tuple[float, float], duration: float):

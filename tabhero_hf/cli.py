@@ -16,9 +16,6 @@ DIFFICULTIES = "easy,medium,hard,expert"
 AUDIO_NAMES = (".ogg", ".opus", ".mp3", ".flac", ".wav", ".aiff", ".aif")
 """What is charted in a folder of audio files."""
 
-OTHER_AUDIO = ("crowd", "preview")
-"""What a song's folder holds beside its stems."""
-
 
 def _print_version(asked: bool):
     if asked:
@@ -138,12 +135,12 @@ def chart(
         if int8:
             to_int8(charter.model)
     except (ValueError, OSError, SafetensorError) as error:
-        _fail(error)
+        _fail(str(error).strip().splitlines()[-1])  # transformers puts its tracebacks before what is wrong
     for song, target in zip(_progress(found), targets, strict=True):
         try:
             result = chart_song(song, target, asked, players, charter=charter, metadata=metadata, **parameters)
             charted.append(result)
-        except (ValueError, OSError, MemoryError) as error:
+        except (ValueError, OSError, MemoryError, RuntimeError) as error:  # torch's lack of memory is the last
             reason = str(error) or "out of memory"
             typer.echo(f"error: {reason if str(song) in reason else f'{song}: {reason}'}", err=True)
     for result in charted:
@@ -230,28 +227,11 @@ def check(
 
 
 def _songs(paths: Iterable[Path], audio: bool = False) -> Iterable[Path]:
-    """The songs that paths lead to: themselves, or those in folders that are no songs, and there `audio` files too."""
+    """The songs that paths lead to: themselves, or those in folders that are no songs, and `audio` without a chart."""
     from .charts.library import song_paths
-    from .charts.song_folder import STEM_NAMES
 
     for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        found = song_paths(path)
-        if audio and path not in found:
-            inside = [
-                file
-                for file in sorted(path.iterdir())
-                if file.suffix.lower() in AUDIO_NAMES and not file.name.startswith(".")
-            ]
-            # One of whose audio files nothing but stems is to be heard is a song that waits for its chart.
-            names = {file.stem.lower() for file in inside}
-            if not found and names & {*STEM_NAMES} and names <= {*STEM_NAMES, *OTHER_AUDIO}:
-                found = [path]
-            else:
-                found += inside
-        yield from found
+        yield from song_paths(path, AUDIO_NAMES if audio else ()) if path.is_dir() else [path]
 
 
 @app.command()
@@ -277,7 +257,8 @@ def info(
         seconds = float(chart.tempo_map.seconds(chart.last_tick)) + chart.offset
         typer.echo(f"{song.metadata.get('artist', 'Unknown Artist')} - {song.metadata.get('name', path.stem)}")
         typer.echo(f"  charter  {song.metadata.get('charter', 'unknown')}")
-        typer.echo(f"  length   {int(seconds // 60)}:{seconds % 60:04.1f}, to the chart's end")
+        minutes, tenths = divmod(round(10 * seconds), 600)
+        typer.echo(f"  length   {minutes}:{tenths / 10:04.1f}, to the chart's end")
         typer.echo(f"  tempo    {tempos[0]:g}" + (f" to {tempos[-1]:g}" if len(tempos) > 1 else "") + " BPM")
         typer.echo(f"  audio    {', '.join(stem.name for stem in song.stems) or 'none'}")
         for (instrument, difficulty), track in sorted(chart.tracks.items()):

@@ -16,6 +16,7 @@ from .audio.loading import load_audio
 from .charts import Difficulty, Instrument, TempoMap
 from .charts.measures import Measures
 from .charts.mend import with_aligned_meters
+from .configuration_tabhero import TabHeroConfig
 from .generation_tabhero import TabHeroToldNotesLogitsProcessor
 from .hearing import hear_charts, places_of_bins
 from .tokenization_tabhero import LANE_SETS, TIME_STEP
@@ -72,8 +73,8 @@ class AudioToChartPipeline(Pipeline):
     likely; empty for a model without an onset head.
 
     Raises:
-        ValueError: an unknown difficulty or instrument, or audio that cannot be used ([`~tabhero_hf.audio.AudioError`]
-            names the file).
+        ValueError: a model of another kind, an unknown difficulty or instrument, or audio that cannot be used
+            ([`~tabhero_hf.audio.AudioError`] names the file).
     """
 
     _load_processor = True
@@ -82,6 +83,12 @@ class AudioToChartPipeline(Pipeline):
     _load_image_processor = False
     _load_video_processor = False
     _pipeline_calls_generate = True
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        model_type = self.model.config.model_type
+        if model_type != TabHeroConfig.model_type:
+            raise ValueError(f"audio-to-chart needs a {TabHeroConfig.model_type} model, not a {model_type} one")
 
     def _sanitize_parameters(
         self,
@@ -166,12 +173,13 @@ class AudioToChartPipeline(Pipeline):
         generate_kwargs: dict | None = None,
     ):
         generate_kwargs = self._prepare_generate_kwargs(generate_kwargs or {})
+        settings = self._get_set_generation_params(generate_kwargs)
         if np.abs(inputs["waveform"]).max() < SILENCE:
             return {**inputs, "sequences": []}
         instruments, difficulties = torch.tensor(inputs["asked"], device=self.device).T
         audio = {name: inputs[name] for name in ("input_features", "attention_mask")}
         # What is sampled is on frets drawn as its tokens are: told the same ones, one draw would be as the other.
-        temperature = (generate_kwargs.get("temperature") or 1.0) if generate_kwargs.get("do_sample") else 0.0
+        temperature = (settings.get("temperature") or 1.0) if settings.get("do_sample") else 0.0
         probabilities, onsets, frets = self._listen(inputs, audio, difficulties, instruments, temperature)
         heard = {**inputs, "onset_probabilities": probabilities}
         if self.model.decodes_greedily(**generate_kwargs):
@@ -188,7 +196,7 @@ class AudioToChartPipeline(Pipeline):
             return {**heard, "sequences": written.flatten(0, 1).tolist()}
 
         num_windows, sequences = len(inputs["input_features"]), []
-        num_candidates = generate_kwargs.get("num_return_sequences") or 1
+        num_candidates = settings.get("num_return_sequences") or 1
         rows = torch.cartesian_prod(torch.arange(len(difficulties)), torch.arange(num_windows)).to(self.device)
         for charts, windows in (batch.T for batch in rows.split(window_batch_size or WINDOW_BATCH_SIZE)):
             told = [None if notes is None else notes[charts, windows] for notes in (onsets, frets)]

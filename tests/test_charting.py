@@ -97,6 +97,14 @@ def test_a_songs_metadata_and_picture_are_taken_over(tmp_path, tone, source):
     assert (song.album.name, song.album.read_bytes()) == ("album.jpg", b"painted")
 
 
+def test_what_only_the_chart_of_a_song_says_is_taken_over(tmp_path, tone):
+    soundfile.write(tmp_path / "song.ogg", tone, 22050)
+    path = write_song(tmp_path / "Song", CHART, [tmp_path / "song.ogg"], metadata={"name": "Tune", "artist": "Band"})
+    (path / "song.ini").unlink()
+    song = read_song(chart_song(path, path, charter=charter).folder)
+    assert song.metadata.items() >= {"name": "Tune", "artist": "Band", "charter": "tabhero_hf"}.items()
+
+
 def test_what_cannot_work_is_told_before_the_model_runs(tmp_path, tone):
     (tmp_path / "a.xyz").write_bytes(b"no audio")
     soundfile.write(tmp_path / "b.wav", tone, 22050)

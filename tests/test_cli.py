@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
+from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from typer.testing import CliRunner
 
-from tabhero_hf import __version__, bundled_checkpoint
-from tabhero_hf.charts import Difficulty, Instrument, check_song, read_song, write_chart
+from tabhero_hf import __version__, bundled_checkpoint, charting
+from tabhero_hf.charts import Chart, Difficulty, Instrument, Note, TempoMap, Track, check_song, read_song, write_chart
 from tabhero_hf.cli import Format, _songs, _targets, app
 
 
@@ -150,6 +152,15 @@ def test_songs_that_wait_for_their_chart(tmp_path):
         assert list(_songs([tmp_path / folder], audio=True)) == [tmp_path / folder]
     assert [path.name for path in _songs([tmp_path / "music"], audio=True)] == ["A Tune.ogg", "song.ogg"]
     assert [path.name for path in _songs([tmp_path / "noise"], audio=True)] == ["crowd.ogg"]
+    below = ["music/A Tune.ogg", "music/song.ogg", "noise/crowd.ogg", "song", "stems"]
+    assert list(_songs([tmp_path], audio=True)) == [tmp_path / name for name in below]
+    assert not list(_songs([tmp_path]))
+    (tmp_path / "stems" / "vocals.aiff").touch()  # which no song can have: all are charted one by one, and none lost
+    assert [path.name for path in _songs([tmp_path / "stems"], audio=True)] == [
+        "drums_1.ogg",
+        "guitar.ogg",
+        "vocals.aiff",
+    ]
 
 
 def test_a_time_signature_in_the_middle_of_a_measure_is_charted(demo_song, tmp_path):
@@ -202,6 +213,22 @@ def test_several_songs_are_charted_and_one_that_fails_is_named(tmp_path, demo_so
     beats = (human.offset - charted.offset) * human.tempo_map.tempos[0][1] / 60
     assert charted.tempo_map.tempos == human.tempo_map.tempos and beats == pytest.approx(round(beats), abs=1e-3)
     assert charted.tempo_map.resolution >= 480
+
+
+def test_a_song_that_the_machine_cannot_compute_is_named_and_the_others_go_on(tmp_path, monkeypatch):
+    for name in ("a.wav", "b.wav"):
+        clip(tmp_path / name)
+    chart_song = charting.chart_song
+
+    def failing(song, *arguments, **settings):
+        if song.name == "a.wav":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return chart_song(song, *arguments, **settings)
+
+    monkeypatch.setattr(charting, "chart_song", failing)
+    done = tabhero("chart", tmp_path / "a.wav", tmp_path / "b.wav", "-o", tmp_path / "out", "-d", "easy")
+    assert done.exit_code == 1 and done.stdout.splitlines()[-1] == "1 of 2 songs charted"
+    assert done.stderr.splitlines()[-1] == f"error: {tmp_path / 'a.wav'}: CUDA out of memory"
 
 
 def test_songs_of_one_name_do_not_overwrite_each_other(tmp_path):
@@ -268,6 +295,23 @@ def test_a_model_that_is_cut_off_is_one_sentence(demo_song, tmp_path):
     assert done.exit_code == 1 and done.stderr.splitlines()[-1].startswith("error: ")
 
 
+def test_a_model_of_another_kind_and_one_without_weights_are_one_sentence(demo_song, tmp_path):
+    sizes = {"d_model": 8, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8, "vocab_size": 100}
+    layers = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 1, "decoder_attention_heads": 1}
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+    config = WhisperConfig(**sizes, **layers, **special, suppress_tokens=None, begin_suppress_tokens=None)
+    WhisperForConditionalGeneration(config).save_pretrained(tmp_path / "other")
+    WhisperFeatureExtractor().save_pretrained(tmp_path / "other")
+    config.save_pretrained(tmp_path / "empty")
+    for model, reason in {
+        "other": "error: audio-to-chart needs a tabhero model, not a whisper one",
+        "empty": f"error: OSError: Error no file named model.safetensors, or pytorch_model.bin, found in directory "
+        f"{tmp_path / 'empty'}.",
+    }.items():
+        done = tabhero("chart", demo_song, "-o", tmp_path / "out", "-m", tmp_path / model)
+        assert done.exit_code == 1 and done.stderr.splitlines()[-1] == reason
+
+
 def test_info_where_nothing_is(tmp_path):
     done = tabhero("info", tmp_path)
     assert done.exit_code == 1 and done.stderr == "error: no song there\n"
@@ -282,6 +326,13 @@ def test_info_tells_what_is_in_a_song(demo_song, tmp_path):
     assert sorted(int(line.split()[-2]) for line in lines if line.endswith(" notes")) == sorted(counts.values())
     (tmp_path / "notes.chart").write_bytes(b"\xff\xfe")
     assert tabhero("info", tmp_path).exit_code == 1
+
+
+def test_a_length_is_rounded_to_whole_minutes(tmp_path):
+    track = Track(Instrument.LEAD, Difficulty.EXPERT, (Note(119_960, (0,)),))
+    chart = Chart(TempoMap(1000, ((0, 60.0),)), {(track.instrument, track.difficulty): track})
+    write_chart(chart, tmp_path / "notes.chart")
+    assert "  length   2:00.0, to the chart's end" in tabhero("info", tmp_path).stdout
 
 
 def test_preview_writes_a_page_or_pictures(demo_song, tmp_path, monkeypatch):

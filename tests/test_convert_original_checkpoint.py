@@ -46,6 +46,8 @@ def test_the_command_writes_a_folder_that_loads(script, tmp_path, capsys):
     loaded = TabHeroForConditionalGeneration.from_pretrained(tmp_path / "converted")
     for name, value in script.convert(source).state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[name], value)
+    # Not the twenty tokens of transformers: a window of 47.6 s has hundreds of notes.
+    assert loaded.generation_config.max_new_tokens == 2048
 
 
 class Exploit:

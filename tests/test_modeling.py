@@ -73,10 +73,11 @@ def test_padding_never_matters(frames, downsample_factor):
     assert (batched - expected).abs().max().item() / max(scale, 1) <= 1e-5
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa", pytest.param("flex_attention", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("attention", ["sdpa", pytest.param("flex_attention", marks=pytest.mark.slow)])
 def test_attention_back_ends_agree(attention):
     model, ids = small_model(), note_tokens(2)
     inputs = window(100, 2)
+    model.set_attn_implementation("eager")
     with torch.no_grad():
         expected = model(**inputs, decoder_input_ids=ids).logits
         model.set_attn_implementation(attention)

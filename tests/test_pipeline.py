@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from transformers import pipeline
+from transformers import GenerationConfig, pipeline
 
 from tabhero_hf import (
     TabHeroConfig,
@@ -177,6 +177,10 @@ def test_the_best_of_several_candidates_is_kept(bundled, demo_song, settings, mo
 
     one, three = chart(1), chart(3)
     assert abs(len(three) - len(one)) < 0.5 * len(one)
+    torch.manual_seed(0)
+    config = GenerationConfig(**settings, num_return_sequences=3)
+    told_so = bundled(audio, difficulties=["expert"], generate_kwargs={"generation_config": config})
+    assert told_so["notes"]["lead", "expert"] == three
     score = bundled.model.compute_transition_scores
     monkeypatch.setattr(
         bundled.model, "compute_transition_scores", lambda *a, **k: scored.append(score(*a, **k)) or scored[-1]

@@ -23,6 +23,9 @@ from .structure import Section, chorus_start, find_sections, find_solos, section
 
 Key = tuple[Instrument, Difficulty]
 
+ROUNDED = 0.006
+"""Seconds before tick 0 that a note on it may come out: times are heard in bins of 10 ms."""
+
 
 def arrange(
     notes: Mapping[Key, Sequence[SecondsNote]],
@@ -35,7 +38,8 @@ def arrange(
     """A chart of the notes of one song: on the beat, playable, at all its difficulties, in sections.
 
     Args:
-        notes: by instrument and difficulty, in the audio's seconds. Those before ``offset`` are left out.
+        notes: by instrument and difficulty, in the audio's seconds. Those before ``offset``, by more than rounding,
+            are left out.
         tempo_map: of the song.
         offset: the second of the audio that its tick 0 is at.
         confidence: of each of its quarter notes, 0 to 1; see :func:`~tabhero_hf.arranging.snapping.snap`.
@@ -47,7 +51,8 @@ def arrange(
         and the end event.
     """
     charted = {
-        key: [(time - offset, *rest) for time, *rest in heard if time >= offset] for key, heard in notes.items()
+        key: [(max(time - offset, 0.0), *rest) for time, *rest in heard if time - offset > -ROUNDED]
+        for key, heard in notes.items()
     }
     snapped = snap(charted, tempo_map, confidence)
     tracks = {key: Track.from_seconds(heard, tempo_map, *key) for key, heard in snapped.items()}

@@ -38,6 +38,8 @@ def find_downbeats(
     Returns:
         Beats in a measure, and the number of the first downbeat, less than that.
     """
+    if len(beats) < 2:
+        return meters[0], 0 if phase is None else phase % meters[0]
     accents = _accents(waveform, sampling_rate, beats, times, strengths)
     found = []
     for meter in meters:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
 from .errors import ChartError
 from .notes import Difficulty, Instrument
-from .song_folder import ARCHIVE_SUFFIXES, CHART_NAMES, read_song
+from .song_folder import ARCHIVE_SUFFIXES, AUDIO_SUFFIXES, CHART_NAMES, STEM_NAMES, read_song
 
 SONGS_PER_TASK = 16
+OTHER_AUDIO = ("crowd", "preview")
+"""What a song's folder holds beside its stems."""
 
 
 class LibrarySong(NamedTuple):
@@ -74,12 +76,18 @@ def find_songs(root: str | os.PathLike[str], workers: int | None = None, progres
     return Library(songs, sorted(unread))
 
 
-def song_paths(root: str | os.PathLike[str]) -> list[Path]:
-    """The song folders, ``.sng`` and ``.zip`` files below a folder, sorted, as :func:`find_songs` finds them."""
-    return _search(Path(root))[0]
+def song_paths(root: str | os.PathLike[str], audio: Collection[str] = ()) -> list[Path]:
+    """The song folders, ``.sng`` and ``.zip`` files below a folder, sorted, as :func:`find_songs` finds them.
+
+    Args:
+        root: the folder.
+        audio: suffixes in lower case, of what is found beside them: folders whose audio is a song's stems, which wait
+            for their chart, and single files.
+    """
+    return _search(Path(root), audio)[0]
 
 
-def _search(root: Path) -> tuple[list[Path], list[UnreadSong]]:
+def _search(root: Path, audio: Collection[str] = ()) -> tuple[list[Path], list[UnreadSong]]:
     """The songs below a folder, sorted, and the folders that cannot be searched."""
     songs, unread = [], []
     searched, folders = set(), [root]
@@ -100,8 +108,18 @@ def _search(root: Path) -> tuple[list[Path], list[UnreadSong]]:
         # Those of os.path take links that lead nowhere or to themselves for no files.
         seen = [path for path in paths if not path.name.startswith(".")]
         folders += [path for path in reversed(seen) if os.path.isdir(path)]
-        songs += [path for path in seen if path.suffix.lower() in ARCHIVE_SUFFIXES and os.path.isfile(path)]
+        files = [path for path in seen if os.path.isfile(path)]
+        songs += [path for path in files if path.suffix.lower() in ARCHIVE_SUFFIXES]
+        heard = [path for path in files if path.suffix.lower() in audio]
+        songs += [folder] if _are_stems(heard) else heard
     return sorted(songs), unread
+
+
+def _are_stems(audio: list[Path]) -> bool:
+    """Whether audio files are one song's, all of it what can be read as such."""
+    names = {path.stem.lower() for path in audio}
+    readable = all(path.suffix.lower() in AUDIO_SUFFIXES for path in audio)
+    return readable and bool(names & {*STEM_NAMES}) and names <= {*STEM_NAMES, *OTHER_AUDIO}
 
 
 def _read_all(paths: list[Path], workers: int | None, progress: bool) -> Iterator[LibrarySong | UnreadSong]:

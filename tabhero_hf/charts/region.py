@@ -51,6 +51,8 @@ def _at_ticks_of(chart: Chart, other: Chart, notes: Iterable[Note]) -> Iterator[
     for note in notes:
         seconds = other.tempo_map.seconds([note.tick, note.tick + note.sustain]) + other.offset - chart.offset
         tick, end = chart.tempo_map.ticks(seconds).tolist()
+        if tick < 0:  # before the chart begins
+            continue
         yield replace(note, tick=tick, sustain=end - tick, lane_sustains=())
 
 

@@ -47,6 +47,12 @@ def test_nothing_heard_is_an_empty_chart():
     assert [len(one.notes) for one in chart.tracks.values()] == [0, 0] and chart.sections == ()
 
 
+def test_a_note_on_tick_0_is_not_lost_to_rounding():
+    heard = [(time, (0,), 0, 0.0) for time in (0.49, 0.50, 1.00, 1.50)]  # tick 0 is at 0.504 s
+    chart = arrange({(LEAD, EXPERT): heard}, MAP, 0.504)
+    assert [note.tick for note in chart.tracks[LEAD, EXPERT].notes] == [0, 480, 960]
+
+
 def test_real_charts_heard_with_an_error_come_back(real_songs):
     for folder in sorted(path.parent for path in real_songs.glob("*/*/notes.mid")):
         human = read_song(folder).chart

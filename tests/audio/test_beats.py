@@ -155,6 +155,8 @@ def test_a_beat_that_is_given_is_kept():
         assert tracked.offset <= 0 and np.abs(measures - offset).min() < 1e-3
     silent = track_beats(np.zeros(20 * RATE), RATE, bpm=60.0, offset=9.0)
     assert (silent.offset, silent.tempo_map.tempos) == (-3.0, ((0, 60.0),))
+    scrap = track_beats(music[: round(4.2 * RATE)], RATE, bpm=20.0, offset=1.5)  # one beat long
+    assert scrap.tempo_map.tempos == ((0, 20.0),)
     for given in ({"bpm": 5.0}, {"offset": np.nan}):
         with pytest.raises(ValueError, match="BPM|seconds"):
             track_beats(music, RATE, **given)

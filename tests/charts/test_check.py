@@ -159,7 +159,7 @@ def test_measures_may_be_broken_numbers_of_ticks(tick, aligned):
     # 7/64 at 100 ticks a quarter note are 43.75 ticks.
     tempo_map = TempoMap(100, ((0, 60.0),), ((0, 7, 64), (tick, 4, 4)))
     chart = song(Track(LEAD, EXPERT, (Note(1000, (0,)),)), tempo_map=tempo_map)
-    assert rules(chart) == [] if aligned else ["misalignedTimeSignature"]
+    assert rules(chart) == ([] if aligned else ["misalignedTimeSignature"])
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,13 @@ def test_a_sustain_that_reaches_into_the_region_ends_there_and_kinds_stay():
     assert with_region(brief, new, 2.0, 4.0).tracks[LEAD, EXPERT].notes[0] == Note(720, (1,))
 
 
+def test_what_is_heard_before_the_chart_begins_is_passed_over():
+    late = replace(OWN, offset=3.0)  # tick 0 comes when three notes of the new chart are over
+    changed = with_region(late, NEW, 4.0, 5.0)
+    assert changed.tracks[LEAD, EXPERT].notes[:4] == late.tracks[LEAD, EXPERT].notes[:4]
+    assert {note.lanes for note in changed.tracks[LEAD, EXPERT].notes} == {(0,), (4,)}
+
+
 def test_what_cannot_be_changed_is_refused():
     for start, end in ((2.0, 2.0), (3.0, 1.0), (-1.0, 2.0)):
         with pytest.raises(ValueError, match="nothing"):
