@@ -135,7 +135,8 @@ def chart(
         if int8:
             to_int8(charter.model)
     except (ValueError, OSError, SafetensorError) as error:
-        _fail(str(error).strip().splitlines()[-1])  # transformers puts its tracebacks before what is wrong
+        # transformers puts its tracebacks before what is wrong.
+        _fail((str(error).strip() or type(error).__name__).splitlines()[-1])
     for song, target in zip(_progress(found), targets, strict=True):
         try:
             result = chart_song(song, target, asked, players, charter=charter, metadata=metadata, **parameters)
