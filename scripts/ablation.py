@@ -9,7 +9,8 @@ Writes `ablation.json` and `ablation.md`, scored on windows that no run trained 
 
 import json
 import shutil
-from dataclasses import dataclass, field
+import sys
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from transformers import HfArgumentParser
@@ -59,11 +60,15 @@ def main():
     extractor = TabHeroFeatureExtractor(max_frames=344, overlap_frames=86)  # windows of four seconds
     render_dataset(dataset, {"train": args.songs, "validation": args.held_out_songs}, extractor, seconds=8.0)
     results_file = output / "ablation.json"
-    results = json.loads(results_file.read_text()) if results_file.exists() else {}
+    results = {}
+    if results_file.exists():
+        settings, results = json.loads(results_file.read_text()).values()
+        if settings != asdict(args):
+            sys.exit(f"error: {results_file} is of other settings: {settings}")
     for name, changes in VARIANTS.items():
         if name not in results:
             results[name] = run(dataset, output / "run", args.max_steps, changes)
-            results_file.write_text(json.dumps(results, indent=2) + "\n")
+            results_file.write_text(json.dumps({"settings": asdict(args), "results": results}, indent=2) + "\n")
             (output / "ablation.md").write_text(table(results))
     print(table(results))
 

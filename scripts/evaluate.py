@@ -178,6 +178,8 @@ def read_songs(
             }
             human = {track: notes for track, notes in human.items() if notes}
             heard = audio_of(song, asked[0][0], audio)
+            if human and not heard:
+                print(f"left out: {found.name}: no stem of its own", file=sys.stderr)
             if human and heard:
                 songs.append(HeardSong(found.name, song.chart, list(heard[1]), human))
     return songs

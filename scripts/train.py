@@ -9,6 +9,7 @@ Arguments are those of the dataclasses in `tabhero_hf/training/arguments.py` and
 YAML file may come first, and flags go over it. A run that was stopped goes on with `--resume_from_checkpoint true`.
 """
 
+import os
 import sys
 
 from transformers.trainer_utils import get_last_checkpoint
@@ -27,7 +28,8 @@ def main():
     except (ValueError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        last = get_last_checkpoint(arguments[2].output_dir)
+        output = arguments[2].output_dir
+        last = get_last_checkpoint(output) if os.path.isdir(output) else None
         sys.exit(f"error: {error}" + (f"\n{last} is whole: {_how_to_resume()}" if last else ""))
     if trainer.state.global_step < trainer.state.max_steps and trainer.is_world_process_zero():
         print(f"stopped after step {trainer.state.global_step}: {_how_to_resume()}")

@@ -23,7 +23,6 @@ from datasets import load_dataset
 from torch.utils.data import Dataset
 from transformers import HfArgumentParser, Trainer, TrainingArguments, set_seed
 from transformers.trainer_pt_utils import LengthGroupedSampler
-from transformers.trainer_utils import get_last_checkpoint
 
 from tabhero_hf import (
     TabHeroConfig,
@@ -135,7 +134,10 @@ def train(
         ),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(folder))
+    # One that a stopped run was still writing has no state.
+    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    last = max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+    trainer.train(resume_from_checkpoint=last and str(last))
 
 
 def initial_model(args: Arguments) -> TabHeroForConditionalGeneration:

@@ -135,8 +135,9 @@ def chart(
         if int8:
             to_int8(charter.model)
     except (ValueError, OSError, SafetensorError) as error:
-        # transformers puts its tracebacks before what is wrong.
-        _fail((str(error).strip() or type(error).__name__).splitlines()[-1])
+        # What to do about it comes after what is wrong, and transformers' tracebacks before.
+        lines = (str(error).strip() or type(error).__name__).splitlines()
+        _fail(lines[-1 if "Traceback" in str(error) else 0])
     for song, target in zip(_progress(found), targets, strict=True):
         try:
             result = chart_song(song, target, asked, players, charter=charter, metadata=metadata, **parameters)
@@ -313,8 +314,9 @@ def convert(
     Guitar, bass, rhythm and keys tracks are kept, five-fret and six-fret; drums and vocals are not, but lyrics are.
     """
     from .charts import ChartError, read_song, write_chart, write_midi, write_song
-    from .charts.metadata import midi_settings
-    from .charts.song_folder import check_chart_target
+    from .charts.ini import read_ini
+    from .charts.metadata import RULE_KEYS, midi_settings
+    from .charts.song_folder import CHART_SUFFIXES, check_chart_target
 
     try:
         song = read_song(source)
@@ -325,6 +327,10 @@ def convert(
         if target.suffix.lower() == ".mid":
             for setting, value in midi_settings(song.chart).items():
                 typer.echo(f"warning: beside {target}, song.ini has to say {setting} = {value}", err=True)
+        ini = target.parent / "song.ini"
+        if target.suffix.lower() in CHART_SUFFIXES and ini.is_file():
+            for key in sorted(read_ini(ini).keys() & RULE_KEYS):
+                typer.echo(f"warning: {key} in {ini} changes how {target} is read: take it out", err=True)
         writer = {".chart": write_chart, ".mid": write_midi}.get(target.suffix.lower())
         if writer:
             check_chart_target(target)

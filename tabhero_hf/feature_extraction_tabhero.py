@@ -191,6 +191,10 @@ class TabHeroFeatureExtractor(SequenceFeatureExtractor):
 
 def _as_waveforms(audio: np.ndarray | list) -> list[np.ndarray]:
     """One waveform or a list of them, as a list. A two-dimensional array is a batch of equally long ones."""
+    if hasattr(audio, "ndim"):  # of another library, too
+        audio = np.asarray(audio)
+    elif len(audio) > MOST_CHANNELS and all(np.ndim(one) == 1 and len(one) <= MOST_CHANNELS for one in audio):
+        raise ValueError(f"audio must be mono, but these are samples of up to {MOST_CHANNELS} channels each")
     if isinstance(audio, np.ndarray):
         if audio.ndim == 2 and audio.shape[1] <= MOST_CHANNELS < audio.shape[0]:
             raise ValueError(f"audio must be mono, but shape {audio.shape} is that of {audio.shape[1]} channels")

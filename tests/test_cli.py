@@ -79,6 +79,17 @@ def test_convert_tells_what_the_target_lacks(demo_song, tmp_path):
     ]
 
 
+def test_convert_tells_of_settings_that_would_read_it_otherwise(demo_song, tmp_path):
+    song = shutil.copytree(demo_song, tmp_path / "song")
+    with (song / "song.ini").open("a") as file:
+        file.write("eighthnote_hopo = 1\n")
+    done = tabhero("convert", song, song / "notes.chart")
+    assert done.stderr.splitlines() == [
+        f"warning: eighthnote_hopo in {song / 'song.ini'} changes how {song / 'notes.chart'} is read: take it out"
+    ]
+    assert tabhero("convert", song, tmp_path / "new").stderr == ""
+
+
 def test_convert_does_not_lose_what_a_chart_alone_has(demo_song, tmp_path):
     song = shutil.copytree(demo_song, tmp_path / "song")
     with (song / "notes.chart").open("a") as file:

@@ -12,6 +12,9 @@ METERS = (4, 3, 5, 7)
 UNUSUAL_GAIN = 1.3
 """By how much another meter than the first has to stand out more."""
 
+PLAIN = 2.0
+"""Standard errors by which the first one counts as standing out at least: chance alone tells of no other."""
+
 MIN_MEASURES = 8
 NEAR_SECONDS = 0.03
 
@@ -47,7 +50,9 @@ def find_downbeats(
             continue
         phases = range(meter) if phase is None else [phase % meter]
         contrast, first = max((_contrast(accents, meter, first), -first) for first in phases)
-        found.append((contrast * (UNUSUAL_GAIN if meter == meters[0] else 1), meter, -first))
+        if meter == meters[0]:
+            contrast = UNUSUAL_GAIN * max(contrast, PLAIN)
+        found.append((contrast, meter, -first))
     _, meter, first = max(found, key=lambda entry: entry[0])
     return meter, first
 

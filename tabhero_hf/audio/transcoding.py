@@ -42,8 +42,8 @@ def write_ogg(
 def to_ogg(source: Source, target: str | os.PathLike[str]) -> Path:
     """Writes an audio file as Ogg Vorbis, or as Opus, or leaves what was there as it was.
 
-    Mono and stereo stay so, more channels are averaged to mono. Rates above 48 kHz, and those that Opus does not know,
-    become 48 kHz. Memory stays small for any length.
+    Mono and stereo stay so, more channels are averaged to mono. Rates below 8 kHz or above 48 kHz, and those that Opus
+    does not know, become 48 kHz. Memory stays small for any length.
 
     Args:
         source: an audio file.

@@ -1,4 +1,5 @@
-"""What a chart is, and how it is read and written. Needs numpy, and mido to read MIDI; no torch and no audio."""
+"""What a chart is, and how it is read and written. Needs numpy, mido to write MIDI and Pillow to draw
+album art; no torch and no audio."""
 
 from .check import Problem, check, check_song
 from .dot_chart import format_chart, parse_chart, read_chart, write_chart

@@ -63,7 +63,11 @@ TEXT_KEYS = {
 }
 """The keys of ``[Song]`` that are metadata, and how they are spelled."""
 
+SONG_KEYS = {**TEXT_KEYS, "resolution": "Resolution", "offset": "Offset", "previewstart": "PreviewStart"}
+"""All that are read."""
+
 MAX_WARNINGS = 50
+MAX_SECTIONS = 1000
 
 HEADER = re.compile(r"^[ \t]*\[([^\n]*)\][ \t{]*$", re.MULTILINE)
 FOOTER = re.compile(r"^[ \t]*\}", re.MULTILINE)
@@ -172,12 +176,14 @@ class _Reader:
         metadata = {key: song[key][0] for key in TEXT_KEYS if song.get(key, ("",))[0]}
         if "year" in metadata:
             metadata["year"] = metadata["year"].removeprefix(",").strip()
+        if preview := self.seconds(song, "previewstart"):
+            metadata["preview_start_time"] = str(round(1000 * preview))
         return Chart(
             tempo_map,
             {key: track for key, track in tracks.items() if track},
             **_sorted_out(events),
             metadata=metadata,
-            offset=self.offset(song),
+            offset=self.seconds(song, "offset"),
             warnings=tuple(self.warnings),
             left_out=self.left_out(sections),
         )
@@ -204,24 +210,34 @@ class _Reader:
     def sections(self) -> dict[str, tuple[int, int]]:
         """Where the text of each section starts and ends; of two with one name the last counts."""
         sections: dict[str, tuple[int, int]] = {}
-        position = 0
-        while header := HEADER.search(self.text, position):
+        header = HEADER.search(self.text)
+        footer = FOOTER.search(self.text)
+        while header:
             name = header[1].strip()
-            footer = FOOTER.search(self.text, header.end())
-            end = footer.start() if footer else len(self.text)
-            if not footer:
-                self.warn(header.start(), f"[{name[:40]}] does not end: the file is cut off")
+            following = HEADER.search(self.text, header.end())
+            if footer and footer.start() < header.end():
+                footer = FOOTER.search(self.text, header.end())
+            next_start = following.start() if following else len(self.text)
+            end = min(footer.start() if footer else len(self.text), next_start)
+            if not footer or footer.start() > next_start:
+                self.warn(
+                    header.start(), f"[{name[:40]}] does not end" + ("" if following else ": the file is cut off")
+                )
             if name in sections:
                 self.warn(header.start(), f"a second [{name[:40]}], which counts instead of the first")
+            if len(sections) == MAX_SECTIONS:
+                raise ChartError(f"more than {MAX_SECTIONS} sections", position=self.line(header.start()))
             sections[name] = (header.end(), end)
-            position = footer.end() if footer else len(self.text)
+            header = following
         return sections
 
     def song(self, start: int, end: int) -> dict[str, tuple[str, int]]:
         """Value and position of each key, in lower case."""
         values = {}
         for line in re.finditer(r"^([^=\n]*)=([^\n]*)$", self.text[start:end], re.MULTILINE):
-            values[line[1].strip().lower()] = (_unquoted(line[2].strip()).strip(), start + line.start())
+            key = line[1].strip().lower()
+            if key in SONG_KEYS:
+                values[key] = (_unquoted(line[2].strip()).strip(), start + line.start())
         return values
 
     def resolution(self, song: dict[str, tuple[str, int]]) -> int:
@@ -234,19 +250,19 @@ class _Reader:
             )
         return int(digits[1])
 
-    def offset(self, song: dict[str, tuple[str, int]]) -> float:
-        text, position = song.get("offset", ("", 0))
+    def seconds(self, song: dict[str, tuple[str, int]], key: str) -> float:
+        text, position = song.get(key, ("", 0))
         if not text:
             return 0.0
         try:
             # Some editors write the decimal comma of their locale.
-            offset = float(text.replace(",", "."))
+            seconds = float(text.replace(",", "."))
         except ValueError:
-            offset = float("nan")
-        if not abs(offset) <= MAX_SECONDS:
-            self.warn(position, f"Offset is a number of seconds, a day at most, not {text[:40]!r}")
+            seconds = float("nan")
+        if not abs(seconds) <= MAX_SECONDS:
+            self.warn(position, f"{SONG_KEYS[key]} is a number of seconds, a day at most, not {text[:40]!r}")
             return 0.0
-        return offset
+        return seconds
 
     def tempo_map(self, start: int, end: int, resolution: int) -> TempoMap:
         tempos, meters = [], []
@@ -396,8 +412,9 @@ def _sync_lines(tempo_map: TempoMap) -> list[str]:
 
 def _event_lines(chart: Chart) -> list[str]:
     # At one tick a line of lyrics ends before the next one starts, and starts before its syllables.
-    lines = [(phrase.end, 0, "phrase_end") for phrase in chart.lyric_phrases]
-    lines += [(phrase.tick, 1, "phrase_start") for phrase in chart.lyric_phrases]
+    phrases = [phrase for phrase in chart.lyric_phrases if phrase.length]
+    lines = [(phrase.end, 0, "phrase_end") for phrase in phrases]
+    lines += [(phrase.tick, 1, "phrase_start") for phrase in phrases]
     lines += [(tick, 2, f"section {one_line(name)}") for tick, name in chart.sections]
     lines += [(tick, 2, one_line(text)) for tick, text in chart.events]
     lines += [(tick, 2, f"lyric {one_line(text)}") for tick, text in chart.lyrics]
@@ -420,5 +437,5 @@ def _track_lines(track: Track, resolution: int) -> list[str]:
             lines.append((note.tick, 1, f"N {FLIP} 0"))
     lines += [(phrase.tick, 2, f"S {STAR_POWER} {phrase.length}") for phrase in track.star_power]
     for solo in track.solos:
-        lines += [(solo.tick, 3, "E solo"), (solo.end - 1, 4, "E soloend")]
+        lines += [(solo.tick, 3, "E solo"), (max(solo.end - 1, solo.tick), 4, "E soloend")]
     return [f"{tick} = {text}" for tick, _, text in sorted(lines)]

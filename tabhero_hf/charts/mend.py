@@ -41,6 +41,8 @@ from .star_power import place_star_power
 from .tempo import TempoMap
 
 SECTION_MEASURES = 16
+LONGEST_MEASURE = 10.0
+"""Seconds of silence that one more measure before a chart may be; strangers' time signatures say anything."""
 
 MOVES = {
     Difficulty.EASY: (({BLUE}, BLUE, YELLOW), ({ORANGE}, ORANGE, YELLOW)),
@@ -127,9 +129,14 @@ def _with_leading_silence(chart: Chart, say: Say) -> Chart:
     missing = LEADING_SILENCE - float(tempo_map.seconds(first))
     if missing <= TOLERANCE:
         return chart
-    unit = whole_tick_measures(tempo_map.resolution, *tempo_map.meters[0][1:])
+    meter = tempo_map.meters[0][1:]
+    unit = whole_tick_measures(tempo_map.resolution, *meter)
     # Before tick 0 the first tempo holds, too.
-    shift = unit * ceil(missing / -float(tempo_map.seconds(-unit)))
+    endless = -float(tempo_map.seconds(-unit)) > LONGEST_MEASURE
+    if endless:  # one measure of as few quarter notes as it takes, instead
+        unit = tempo_map.resolution
+    count = ceil(missing / -float(tempo_map.seconds(-unit)))
+    shift = unit * count
     inserted = -float(tempo_map.seconds(-shift))
     say(f"{inserted:.3f} s of measures inserted, and the chart's offset to the audio made as much smaller", 0)
 
@@ -140,12 +147,15 @@ def _with_leading_silence(chart: Chart, say: Say) -> Chart:
         return tuple(Event(tick + shift, text) for tick, text in events)
 
     # What stands at tick 0 stays there: it is what now holds for longer.
+    meters = tuple((tick and tick + shift, *marker) for tick, *marker in tempo_map.meters)
+    if endless:
+        meters = ((0, count, 4), (shift, *meter), *meters[1:])
     return replace(
         chart,
         tempo_map=TempoMap(
             tempo_map.resolution,
             tuple((tick and tick + shift, bpm) for tick, bpm in tempo_map.tempos),
-            tuple((tick and tick + shift, *meter) for tick, *meter in tempo_map.meters),
+            meters,
         ),
         tracks={
             key: replace(

@@ -33,10 +33,10 @@ NOTES_PER_SECOND = (1.0, 2.0, 3.0, 4.5, 6.0, 8.0)
 CHART_KEYS = ("charter", "frets")
 """What tells of a chart's author, and not of the song; ``diff_`` keys do not tell of the song either."""
 
-READING_KEYS = {
-    *("hopo_frequency", "eighthnote_hopo", "sustain_cutoff_threshold", "chord_snap_threshold"),
-    *("delay", "multiplier_note"),
-}
+RULE_KEYS = {"hopo_frequency", "eighthnote_hopo", "sustain_cutoff_threshold", "chord_snap_threshold"}
+"""What changes which notes are HOPOs, chords or held."""
+
+READING_KEYS = {*RULE_KEYS, "delay", "multiplier_note"}
 """What changes how a chart is read: it is never carried over, since a written chart needs none of it or its own."""
 
 CHART_FILE_KEY = re.compile(r"offset|resolution|\w*stream")

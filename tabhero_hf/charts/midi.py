@@ -78,7 +78,7 @@ class _Spans:
 
     def end(self, tick: int, channel: int) -> None:
         # The latest that began ends: what this makes of overlapping notes, `assemble_track` puts right.
-        if starts := self.open[channel]:
+        if starts := self.open.get(channel):
             start = starts.pop()
             self.starts.append(start)
             self.lengths.append(tick - start)
@@ -169,8 +169,8 @@ def _collect(data: bytes, start: int, end: int) -> _MidiTrack:
             channel = status & 0x0F
             if status >= NOTE_ON and value:
                 track.spans[number].begin(tick, channel)
-            else:
-                track.spans[number].end(tick, channel)
+            elif spans := track.spans.get(number):
+                spans.end(tick, channel)
         elif status == META:
             _collect_meta(track, tick, number, value)
         elif value[:4] == SYSEX_HEADER and len(value) >= 7:

@@ -20,6 +20,10 @@ SYSTEM_DATA_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 """Messages that have no place in a file, and how to step over them."""
 
 
+MAX_TRACKS = 1000
+"""Each takes memory, however little is in it."""
+
+
 class MidiHeader(NamedTuple):
     """What a MIDI file says of itself: ``format`` 0-2, and ``division``, ticks per quarter note."""
 
@@ -45,7 +49,7 @@ def midi_chunks(data: bytes) -> tuple[MidiHeader, list[tuple[int, int]]]:
     """The header of a MIDI file, and where the bytes of each track start and end, however many the header counts.
 
     Raises:
-        ChartError: not a MIDI file.
+        ChartError: not a MIDI file, or one of more tracks than any song has.
     """
     if data[:4] != b"MThd" or len(data) < 14:
         raise ChartError("not a MIDI file: it does not begin with MThd", position="byte 0")
@@ -56,6 +60,8 @@ def midi_chunks(data: bytes) -> tuple[MidiHeader, list[tuple[int, int]]]:
         length = int.from_bytes(data[position + 4 : position + 8], "big")
         start, end = position + 8, min(position + 8 + length, len(data))
         if data[position : position + 4] == b"MTrk":
+            if len(tracks) == MAX_TRACKS:
+                raise ChartError(f"more than {MAX_TRACKS} tracks", position=f"byte {position}")
             tracks.append((start, end))
         position += 8 + length
     return header, tracks

@@ -245,6 +245,8 @@ class _Unmasked(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:
         size = max(min(len(buffer), self._entry.size - self._position), 0)
+        if not size:  # an empty file may be said to lie anywhere
+            return 0
         self._file.seek(self._entry.offset + self._position)
         block = self._file.read(size)
         if len(block) != size:

@@ -261,9 +261,12 @@ def check_target(target: PathLike) -> dict[str, File]:
             song = song_files(target)
         except ChartError as error:
             raise ChartError(f"not overwritten: it is no song ({error.reason})", file=target) from error
-        if target.suffix.lower() == ".zip" and not song.files.keys() & {*CHART_NAMES, INI_NAME}:
-            raise ChartError(f"not overwritten: it is no song (it holds none of {known})", file=target)
-        _check_loss(target, song)
+        if target.suffix.lower() == ".zip":
+            if not song.files.keys() & {*CHART_NAMES, INI_NAME}:
+                raise ChartError(f"not overwritten: it is no song (it holds none of {known})", file=target)
+            if sum(not name.startswith("__MACOSX/") for name in read_zip(target)) > len(song.files):
+                raise ChartError("not overwritten: it holds more than a song's folder", file=target)
+        _check_losses(target, song)
         return song.files
     if not target.is_dir():
         raise ChartError("a file is there, not a song folder", file=target)
@@ -272,7 +275,7 @@ def check_target(target: PathLike) -> dict[str, File]:
         raise ChartError(
             f"not overwritten: it is not empty and no song folder (it holds none of {known})", file=target
         )
-    _check_loss(target, _song_files(files, {}))
+    _check_losses(target, _song_files(files, {}))
     return files
 
 
@@ -283,10 +286,15 @@ def check_chart_target(target: PathLike) -> None:
         _check_loss(target, song_files(target))
 
 
+def _check_losses(target: Path, song: SongFiles) -> None:
+    """As :func:`_check_loss`, of all its charts: none of them stays beside a new one."""
+    for name in CHART_NAMES:
+        if name in song.files:
+            _check_loss(target, song._replace(chart=song.files[name]))
+
+
 def _check_loss(target: Path, song: SongFiles) -> None:
     """Raises :class:`ChartError` for a song whose chart has what a new one could not have."""
-    if song.chart is None:
-        return
     try:
         lost = song.parse_chart().left_out
     except ChartError:

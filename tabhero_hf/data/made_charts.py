@@ -23,8 +23,9 @@ LANES = 5
 SPANS = {"single": 0, "fifth": 1, "octave": 2, "minor": 2, "major": 2}
 """Lanes from the lowest to the highest of a chord's two."""
 
-MANY_PITCHES = 7
-"""A riff of more pitches gets its lanes phrase by phrase."""
+MANY_PITCHES, MOST_PITCHES = 7, 24
+"""A riff of more pitches than the first gets its lanes phrase by phrase; a phrase of more than the second is not
+searched for its best lanes."""
 
 LEAST_APART = {Difficulty.HARD: 0.14, Difficulty.MEDIUM: 0.24, Difficulty.EASY: 0.48}
 """Seconds between notes of each lower difficulty, at least."""
@@ -113,7 +114,8 @@ def pitch_lanes(notes: Sequence[Note]) -> dict[int, int]:
 
     Of all rising assignments it is the one with the fewest neighbouring notes of different pitch on one lane; then the
     one whose steps are nearest to the intervals, one lane for up to a minor third and two for up to a fifth; then the
-    one that begins nearest to green, however high the phrase is: humans use the whole neck for each.
+    one that begins nearest to green, however high the phrase is: humans use the whole neck for each. More than
+    `MOST_PITCHES` are shared out among the lanes: there are too many assignments to look at.
     """
     if not notes:
         return {}
@@ -121,6 +123,9 @@ def pitch_lanes(notes: Sequence[Note]) -> dict[int, int]:
     pitches, ranks = np.unique(roots, return_inverse=True)
     top = np.full(len(pitches), LANES - 1)
     np.minimum.at(top, ranks, [LANES - 1 - span(note) for note in notes])
+    if len(pitches) > MOST_PITCHES:
+        lanes = np.minimum(np.arange(len(pitches)) * LANES // len(pitches), top)
+        return dict(zip(pitches.tolist(), np.minimum.accumulate(lanes[::-1])[::-1].tolist()))
     candidates = rising_assignments(len(pitches))
     candidates = candidates[(candidates <= top).all(axis=1)]  # all on green always fits
     pairs, counts = np.unique(np.stack([ranks[:-1], ranks[1:]]), axis=1, return_counts=True)

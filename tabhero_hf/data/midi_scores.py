@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ SECTION_BARS, PHRASE_BARS = 8, 2
 LEAST_NOTES = 100
 LEAST_ONSETS = 20  # of a part
 LARGEST_FILE = 64 << 20  # bytes
+MOST_NOTES, MOST_BEATS, MOST_CHANGES = 100_000, 20_000, 10_000  # the last of tempo and meter
 STRETCH, TRANSPOSED = 0.15, 3
 """How much faster or slower, as a share, and how many semitones higher or lower a piece is played, at most."""
 
@@ -87,8 +89,12 @@ def _wad_lumps(data: bytes, file: Path) -> Iterator[tuple[str, bytes]]:
     count, directory = (int.from_bytes(data[i : i + 4], "little") for i in (4, 8))
     if data[1:4] != b"WAD" or directory + 16 * count > len(data):
         raise ValueError(f"{file} is no WAD archive, or broken")
+    total = 0
     for entry in (data[i : i + 16] for i in range(directory, directory + 16 * count, 16)):
         start, length = int.from_bytes(entry[:4], "little"), int.from_bytes(entry[4:8], "little")
+        total += length
+        if total > len(data):  # entries that share bytes could be any amount
+            raise ValueError(f"{file} is no WAD archive, or broken")
         yield entry[8:].split(b"\0")[0].decode("ascii", "replace"), data[start : start + length]
 
 
@@ -116,6 +122,8 @@ def midi_score(data: bytes, title: str, seed: int) -> Score:
         raise ValueError(f"{title} is no MIDI file that can be read: {error}") from None
     if len(struck) < LEAST_NOTES:
         raise ValueError(f"{title} has only {len(struck)} notes")
+    if len(struck) > MOST_NOTES or struck[-1].start > MOST_BEATS or len(tempos) + len(meters) > MOST_CHANGES:
+        raise ValueError(f"{title} is longer, or denser, than music")
     starts = np.array([note.start for note in struck])
     on_beat = np.minimum(*(np.abs(starts * parts - np.rint(starts * parts)) / parts for parts in (4, 3))) < NEAR
     if on_beat.mean() < ON_BEAT:
@@ -186,6 +194,7 @@ def _sections(
     signatures = [(beat, beats, unit) for beat, beats, unit in meters if beats and unit in (4, 8)]
     first, end = struck[0].start, max(note.start for note in struck)
     times, bpms = zip(*tempos)
+    starts = [note.start for note in struck]
     sections: list[Section] = []
     begins = [beat for beat, *_ in signatures if beat <= first][-1]
     for (beat, beats, unit), (until, *_) in pairwise([*signatures, (end + 1e-6, 0, 0)]):
@@ -201,7 +210,8 @@ def _sections(
                 lead_in = int(np.ceil(1.01 / (meter.bar * meter.step)))
                 shift = lead_in * bar_beats - beat
                 sections.append(Section("count-in", 0, lead_in, meter, False))
-            clean = _is_clean([n for n in struck if beat <= n.start < beat + taken * bar_beats])
+            heard = slice(bisect_left(starts, beat), bisect_left(starts, beat + taken * bar_beats))
+            clean = _is_clean(struck[heard])
             sections.append(Section("section", sections[-1].end, taken, meter, clean))
             beat += taken * bar_beats
             bars -= taken

@@ -46,7 +46,7 @@ One row is a window of a song's audio: overlapping windows of a song follow one 
 | column | type | |
 |---|---|---|
 | `song_id` | string | the same for all audios of a song; a song is in one split only |
-| `audio` | string | `mix` (the sum of all stems), or the stem that the charts are charted to |
+| `audio` | string | `mix` (the sum of all stems), or the charted stem; `+backing` follows where there is one |
 | `artist`, `title` | string | |
 | `genre` | int8 | 0 unknown, 1 rock, …: see `tabhero_hf.data.tab_file.GENRES` |
 | `window`, `start_frame`, `num_frames` | int32 | which window, and which frames of the song |

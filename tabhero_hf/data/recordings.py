@@ -55,5 +55,9 @@ class Recordings:
 
 
 def audio_inside(folder: Path) -> list[Path]:
-    """The audio files of a folder and of those inside it, by name."""
-    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
+    """The audio files of a folder and of those inside it, by name; hidden ones are none."""
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in AUDIO_SUFFIXES and not file.name.startswith(".") and file.is_file()
+    )

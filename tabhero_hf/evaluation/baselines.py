@@ -12,6 +12,7 @@ from ..tokenization_tabhero import Note
 from .metrics import onset_f1
 
 CLICKS_PER_SECOND = 5.0
+MOST_EIGHTHS = 50  # a second: of a stranger's tempo map there could be any number
 HOP_LENGTH = 256
 DELTAS = (0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3)
 SHIFTS = (0.0, 0.015, 0.03)
@@ -87,8 +88,13 @@ def blind_clicks(seconds: float) -> np.ndarray:
 
 
 def eighth_notes(tempo_map: TempoMap, seconds: float, offset: float = 0.0) -> np.ndarray:
-    """Every eighth note of a tempo map whose tick 0 is at second `offset` of the audio, up to `seconds`."""
+    """
+    Every eighth note of a tempo map whose tick 0 is at second `offset` of the audio, up to `seconds`; none where they
+    come faster than music has them.
+    """
     last = int(tempo_map.ticks(max(seconds - offset, 0.0)))
+    if 2 * last / tempo_map.resolution > MOST_EIGHTHS * max(seconds - offset, 1.0):
+        return np.zeros(0)
     times = tempo_map.seconds(np.arange(0, last + 1, tempo_map.resolution / 2)) + offset
     return times[(times >= 0) & (times < seconds)]
 

@@ -83,7 +83,8 @@ def score_chart(
         - `rule_breaks`: problems that [`~tabhero_hf.charts.check`] finds at places in the estimate, per 100 notes.
 
     Raises:
-        ValueError: an onset or sustain that is not finite.
+        ValueError: an onset or sustain that is not finite; with a `tempo_map`, notes that the instrument has not
+            ([`~tabhero_hf.charts.ChartError`]), see [`~tabhero_hf.pipeline.playable_notes`].
     """
     matches = Matches.of(Columns.of(reference), Columns.of(estimate), MATCH_SECONDS)
     rng = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cache
@@ -127,6 +127,8 @@ class _TrackDrawing:
         self.measures = self.beats[begins_measure]
         self.rows = self._rows()
         self.note_ticks = [note.tick for note in track.notes]
+        self.phrase_starts = [phrase.tick for phrase in track.star_power]
+        self.phrase_ends = [phrase.end for phrase in track.star_power]
         owners, lanes, ends = sustains(track.notes)
         self.sustains = lanes, np.array(self.note_ticks)[owners], ends
         self.sections = chart.sections
@@ -159,9 +161,10 @@ class _TrackDrawing:
         left, right = row.x(row.start), row.x(row.end)
         highest, lowest = row.y(-0.5), row.y(len(self.colors) - 0.5)
         sheet.box(left, highest, right, lowest, ROW_BACKGROUND)
-        for phrase in self.track.star_power:
-            if phrase.tick < row.end and phrase.end > row.start:
-                sheet.box(row.x(phrase.tick), highest, row.x(phrase.end), lowest, STAR_POWER)
+        # They are disjoint: starts and ends ascend.
+        first, last = bisect_right(self.phrase_ends, row.start), bisect_left(self.phrase_starts, row.end)
+        for phrase in self.track.star_power[first:last]:
+            sheet.box(row.x(phrase.tick), highest, row.x(phrase.end), lowest, STAR_POWER)
         for lane in range(len(self.colors)):
             sheet.box(left, row.y(lane) - 0.5, right, row.y(lane) + 0.5, LANE_COLOR)
         for i in row.part(self.beats):

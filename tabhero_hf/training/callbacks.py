@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from torch.utils.data import Subset
-from transformers import TrainerCallback
+from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import logging
 
@@ -46,6 +46,16 @@ class StopSignal(TrainerCallback):
             control.should_save = control.should_training_stop = True
 
 
+class Patience(EarlyStoppingCallback):
+    """Stops a run that gets no better, and counts on where it was resumed."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        super().on_train_begin(args, state, control, **kwargs)
+        saved = state.stateful_callbacks.get(type(self).__name__)
+        if saved:
+            self.early_stopping_patience_counter = saved["attributes"]["early_stopping_patience_counter"]
+
+
 class GenerationMetrics(TrainerCallback):
     """
     Charts a few validation windows freely at every so many-th evaluation, and logs onset and note F1 as `eval_…`.
@@ -56,17 +66,17 @@ class GenerationMetrics(TrainerCallback):
     def __init__(self, windows, samples: int, every: int):
         # Windows from all over the set, the same each time.
         indices = torch.linspace(0, len(windows) - 1, min(samples, len(windows))).long().unique().tolist()
-        self.windows, self.every, self.evaluations = Subset(windows, indices), every, 0
+        self.windows, self.every = Subset(windows, indices), every
         self.trainer = None
 
     def on_evaluate(self, args, state, control, model=None, **kwargs):
         from ..evaluation.windows import score_windows
 
-        self.evaluations += 1
-        if self.evaluations % self.every or not state.is_world_process_zero:
+        evaluations = sum("eval_loss" in entry for entry in state.log_history)  # those before it was resumed, too
+        if evaluations % self.every or not state.is_world_process_zero:
             return
         if self.trainer.is_fsdp_enabled:
-            if self.evaluations == self.every:
+            if evaluations == self.every:
                 logger.warning("no windows are charted freely: one process holds only a part of the model")
             return
         was_training = model.training

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset, DatasetDict, load_dataset
+from datasets.exceptions import DatasetsError
 from torch.utils.data import Subset
-from transformers import EarlyStoppingCallback, set_seed
+from transformers import set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..configuration_tabhero import TabHeroConfig
@@ -22,7 +23,7 @@ from ..modeling_tabhero import TabHeroForConditionalGeneration
 from ..processing_tabhero import TabHeroProcessor
 from ..tokenization_tabhero import TabHeroTokenizer
 from .arguments import DataArguments, ModelArguments, TabHeroTrainingArguments
-from .callbacks import GenerationMetrics, StopSignal, TrainingCurve
+from .callbacks import GenerationMetrics, Patience, StopSignal, TrainingCurve
 from .trainer import TabHeroTrainer
 
 SIZE_FIELDS = (
@@ -79,7 +80,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTra
         eval_windows = _windows(splits[data_args.eval_split_name], processor, data_args)
     callbacks = [StopSignal(), TrainingCurve()]
     if args.early_stopping_patience:
-        callbacks.append(EarlyStoppingCallback(args.early_stopping_patience))
+        callbacks.append(Patience(args.early_stopping_patience))
     generation = None
     if eval_windows is not None and data_args.generation_every:
         generation = GenerationMetrics(eval_windows, data_args.generation_samples, data_args.generation_every)
@@ -116,7 +117,7 @@ def load_splits(data_args: DataArguments, evaluated: bool) -> DatasetDict:
         raise ValueError("say which dataset to train on: --dataset FOLDER or --dataset ORG/NAME")
     try:
         splits = load_dataset(data_args.dataset, revision=data_args.dataset_revision)
-    except (FileNotFoundError, OSError, ValueError) as error:
+    except (OSError, ValueError, DatasetsError) as error:
         raise ValueError(f"the dataset {data_args.dataset!r} cannot be loaded: {error}") from error
     for name in [data_args.train_split_name] + [data_args.eval_split_name] * evaluated:
         if name not in splits or not len(splits[name]):

@@ -1,14 +1,17 @@
 """The Trainer: what Tab Hero needs beside what transformers' does."""
 
 import math
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional as F
 from transformers import Trainer
@@ -141,7 +144,8 @@ class TabHeroTrainer(Trainer):
         try:
             if self.args.should_save:
                 shutil.rmtree(self._unfinished, ignore_errors=True)
-            super()._save_checkpoint(model, trial)
+            with _write_errors():
+                super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if best == name or (runs / best).is_dir():  # where steps are saved less often than evaluated, not all are
                 self.state.best_model_checkpoint = str(runs / best)
@@ -189,6 +193,19 @@ class TabHeroTrainer(Trainer):
 
     def _get_output_dir(self, trial):
         return str(self._unfinished) if self._unfinished else super()._get_output_dir(trial)
+
+
+@contextmanager
+def _write_errors() -> Iterator[None]:
+    """What safetensors and torch raise where a file cannot be written, as the `OSError` that it is."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+    except RuntimeError as error:
+        if not re.search("PytorchStreamWriter|unexpected pos", str(error)):
+            raise
+        raise OSError(str(error)) from error
 
 
 def _outlast_signal(worker: int, begin: Callable[[int], None] | None):

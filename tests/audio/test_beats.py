@@ -145,6 +145,16 @@ def test_noise_has_no_beat_to_be_sure_of():
     assert np.median(tracked.confidence) < 0.4
 
 
+def test_a_measure_that_is_given_does_not_make_backbeats_another_meter():
+    clicks = np.zeros(30 * RATE, np.float32)
+    noise = np.random.default_rng(0).normal(0, 0.5, 400).astype(np.float32)
+    for beat in range(1, 60):
+        start = round(beat * RATE / 2)
+        clicks[start : start + 400] += noise * (1 if beat % 2 else 0.2)  # claps on the second and fourth
+    tracked = track_beats(clicks, RATE, bpm=120.0, offset=0.0)
+    assert tracked.tempo_map.meters == ((0, 4, 4),)
+
+
 def test_a_beat_that_is_given_is_kept():
     music = make_music(lambda t: 97.3).samples
     for bpm, offset in ((97.3, 0.8), (50.0, 1.0), (None, 0.55)):
@@ -153,6 +163,7 @@ def test_a_beat_that_is_given_is_kept():
         assert tempo == pytest.approx(bpm or 97.3, abs=0.02)
         measures = beats_of(tracked, 40, tracked.tempo_map.meters[0][1])
         assert tracked.offset <= 0 and np.abs(measures - offset).min() < 1e-3
+        assert tracked.tempo_map.meters == ((0, 4, 4),)
     silent = track_beats(np.zeros(20 * RATE), RATE, bpm=60.0, offset=9.0)
     assert (silent.offset, silent.tempo_map.tempos) == (-3.0, ((0, 60.0),))
     scrap = track_beats(music[: round(4.2 * RATE)], RATE, bpm=20.0, offset=1.5)  # one beat long

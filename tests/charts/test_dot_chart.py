@@ -183,6 +183,27 @@ def test_cut_off_file_is_read_up_to_there():
     assert "cut off" in chart.warnings[0]
 
 
+def test_a_section_that_does_not_end_does_not_swallow_the_next():
+    text = text_of("0 = N 0 0", sync="0 = B 150000")
+    chart = parse(text.replace("}", "", 1))
+    assert chart.tempo_map.tempos == ((0, 150.0),) and chart.tracks[LEAD_EXPERT].notes == (Note(0, (0,)),)
+    assert chart.warnings == ("line 1: [Song] does not end",)
+
+
+def test_where_the_preview_starts_is_in_seconds():
+    assert parse(text_of("0 = N 0 0", song="PreviewStart = 61.5")).metadata["preview_start_time"] == "61500"
+    assert "preview_start_time" not in parse(text_of("0 = N 0 0", song="PreviewStart = 0")).metadata
+
+
+def test_phrases_of_no_length_end_where_they_begin():
+    track = Track(*LEAD_EXPERT, (Note(0, (0,)), Note(192, (1,))), solos=(Phrase(0, 0), Phrase(192, 0)))
+    lyric_phrases = (Phrase(0, 0), Phrase(192, 96))
+    written = Chart(TempoMap(192), {LEAD_EXPERT: track}, lyric_phrases=lyric_phrases)
+    chart = parse_chart(format_chart(written).encode())
+    assert chart.tracks[LEAD_EXPERT].solos == (Phrase(0, 1), Phrase(192, 1))
+    assert chart.lyric_phrases == (Phrase(192, 96),) and chart.warnings == ()
+
+
 def test_of_two_sections_with_one_name_the_last_counts():
     chart = parse(text_of("0 = N 0 0") + "[ExpertSingle]\n{\n5 = N 1 0\n}\n")
     assert chart.tracks[LEAD_EXPERT].notes == (Note(5, (1,)),)

@@ -34,6 +34,8 @@ HOSTILE = {
     "tempos": (parse_chart, chart_of(b"SyncTrack", lines(b"%d=B 120000\n"))),
     "tempos on one tick": (parse_chart, chart_of(b"SyncTrack", lines(b"0=B 9\n"))),
     "broken lines": (parse_chart, chart_of(b"ExpertSingle", lines(b"0=N\n"))),
+    "song keys": (parse_chart, b"[Song]\n{\n" + lines(b"%d=\n") + b"}\n"),
+    "sections": (parse_chart, lines(b"[%d]\n")),
     "empty lines": (parse_chart, b"[Song]\n" + b"\n" * 1_000_000),
     "brackets": (parse_chart, b"[" * 500_000 + b"]" * 500_000 + b"x"),
     "midi notes on one tick": (parse_midi, midi_of(b"\0\x90\x60\x64" + b"\0\x60\0\0\x60\x64" * 100_000)),
@@ -41,6 +43,12 @@ HOSTILE = {
     "midi notes that do not end": (parse_midi, midi_of(b"\0\x90\x60\x64" + b"\0\x60\x64" * 100_000)),
     "midi taps": (parse_midi, midi_of(b"\0\x90\x60\x64\1\x60\0" + b"\1\x68\x64\1\x68\0" * 100_000)),
     "midi texts": (parse_midi, midi_of(b"\0\xff\1\1x" * 100_000)),
+    "midi tracks": (parse_midi, midi_of(b"") + b"MTrk\0\0\0\0" * 100_000),
+    "midi ends of notes that do not begin": (
+        parse_midi,
+        midi_of(b"")
+        + 900 * (b"MTrk\0\0\1\x80\0\x90\0\0" + b"".join(bytes((0, n, 0)) for n in range(1, 128)) + b"\0\0\0"),
+    ),
 }
 
 

@@ -256,6 +256,14 @@ def test_first_note_comes_after_a_second_and_where_it_was_in_the_audio():
     ]
 
 
+@pytest.mark.parametrize("numerator", [200, 9_999_999_999])
+def test_before_an_endless_measure_there_are_quarter_notes(numerator):
+    result = mend(chart(Note(0, (0,)), tempo_map=TempoMap(480, ((0, 125.0),), ((0, numerator, 4),))))
+    (track,) = result.chart.tracks.values()
+    assert track.notes[0].tick == 3 * 480 and result.chart.offset == pytest.approx(-1.44)
+    assert result.chart.tempo_map.meters == ((0, 3, 4), (1440, numerator, 4))
+
+
 def test_measures_of_broken_ticks_are_inserted_in_whole_ticks():
     result = mend(chart(Note(0, (0,)), tempo_map=TempoMap(100, ((0, 125.0),), ((0, 7, 64),))))
     (track,) = result.chart.tracks.values()

@@ -188,6 +188,14 @@ def test_a_gigabyte_in_a_kilobyte_is_refused_before_it_is_allocated(tmp_path, va
     tracemalloc.stop()
 
 
+def test_an_empty_file_may_be_said_to_lie_anywhere(tmp_path):
+    data = by_hand([], [(b"notes.chart", b"", 2**62), (b"album.png", b"", 2**63 + 2**62)])
+    path = saved(tmp_path / "a.sng", data)
+    assert contents(path) == {"notes.chart": b"", "album.png": b""}
+    with pytest.raises(ChartError, match="it has no"):
+        read_song(path)
+
+
 def test_every_truncated_file_is_refused(tmp_path):
     data = by_hand([("name", "x")], [(b"song.ogg", b"samples", 0)])
     for length in range(len(data)):

@@ -162,6 +162,29 @@ def test_a_chart_of_drums_is_not_written_over(tmp_path, audio, target):
     assert read_song(path).chart.left_out == ("Drums",)
 
 
+def test_nor_are_drums_of_the_other_chart_of_a_song(tmp_path, audio):
+    folder = write_song(tmp_path / "Song", chart_of(), audio)
+    track = b"\0\xff\x03\x0aPART DRUMS\0\x90\x60\x64\x10\x60\0\0\xff\x2f\0"
+    header = b"MThd\0\0\0\6\0\1\0\1\1\xe0"
+    (folder / "notes.mid").write_bytes(header + b"MTrk" + len(track).to_bytes(4, "big") + track)
+    with pytest.raises(ChartError, match="not overwritten: PART DRUMS of its notes.mid would be lost"):
+        write_song(folder, chart_of(3))
+    assert (folder / "notes.mid").is_file()
+
+
+def test_a_zip_with_more_than_a_song_is_not_written_over(tmp_path, audio):
+    folder, path = write_song(tmp_path / "Song", chart_of(), audio), tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("Pack/B/notes.chart", b"[Song]")
+        for name, data in content(folder).items():
+            archive.writestr(f"A/{name}", data)
+    before = path.read_bytes()
+    assert read_song(path).chart.tracks
+    with pytest.raises(ChartError, match="a.zip: not overwritten: it holds more than a song's folder"):
+        write_song(path, chart_of(3))
+    assert path.read_bytes() == before
+
+
 def test_audio_that_clone_hero_does_not_play_is_refused(tmp_path):
     (tmp_path / "song.aiff").write_bytes(b"")
     for name, reason in (("song.aiff", "Clone Hero takes audio in"), ("song.ogg", "no such audio file")):

@@ -7,7 +7,7 @@ import pytest
 
 from tabhero_hf.charts import Chart, Difficulty, Instrument, Kind, check
 from tabhero_hf.data.composition import compose_song
-from tabhero_hf.data.made_charts import MANY_PITCHES, chart_score, pitch_lanes, riff_lanes, spaced
+from tabhero_hf.data.made_charts import LANES, MANY_PITCHES, chart_score, pitch_lanes, riff_lanes, spaced, span
 from tabhero_hf.data.score import RESOLUTION, Score
 from tabhero_hf.data.synthetic import Note
 
@@ -25,6 +25,13 @@ def notes(*roots: int, **kwargs) -> list[Note]:
 def lanes(*roots: int) -> list[int]:
     lane_of = pitch_lanes(notes(*roots))
     return [lane_of[root] for root in roots]
+
+
+def test_a_run_over_the_whole_keyboard_rises_over_all_lanes():
+    run = lanes(*range(21, 109))
+    assert run == sorted(run) and set(run) == set(range(LANES))
+    high = [*notes(*range(21, 109)), *notes(50, shape="octave")]
+    assert pitch_lanes(high)[50] + span(high[-1]) < LANES
 
 
 def test_charts_have_no_problems(songs):

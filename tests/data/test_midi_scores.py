@@ -205,6 +205,20 @@ def test_a_library_has_the_pieces_in_turn(piece, tmp_path):
     assert all(check_song(song) == [] for song in songs)
 
 
+def test_an_archive_whose_entries_share_bytes_is_broken(piece, tmp_path):
+    directory = b"".join(struct.pack("<ii8s", 12, len(piece) - i, b"D_ONE") for i in range(3))
+    data = b"IWAD" + struct.pack("<ii", 3, 12 + len(piece)) + piece + directory
+    (tmp_path / "game.wad").write_bytes(data)
+    with pytest.raises(ValueError, match="game.wad is no WAD archive, or broken"):
+        midi_pieces([tmp_path / "game.wad"])
+
+
+def test_a_piece_of_a_billion_beats_is_refused(tmp_path):
+    notes = [*through(RIFF), (1e6, (40,))]
+    with pytest.raises(ValueError, match="Long is longer, or denser, than music"):
+        midi_score(written([(0, DISTORTED, notes)], tempos=[(0.0, 6e7)]), "Long", 0)
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"IWAD", b"IWAD" + struct.pack("<ii", 2**31 - 1, 12), b"PK\x03\x04" + bytes(40)]
 )

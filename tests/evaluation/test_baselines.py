@@ -77,6 +77,8 @@ def test_eighths_follow_tempo_changes_and_the_offset():
     tempo_map = TempoMap(192, ((0, 120.0), (384, 60.0)))
     assert eighth_notes(tempo_map, 3.0, 0.5).tolist() == pytest.approx([0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5])
     assert eighth_notes(tempo_map, 0.5, -0.3).tolist() == pytest.approx([0.2, 0.45])
+    endless = TempoMap(480, ((0, 120.0), (480, 6e7)))  # 2e6 of them a second
+    assert len(eighth_notes(endless, 1e4)) == 0
     assert eighth_notes(tempo_map, 0.5, 0.7).tolist() == []
 
 

@@ -147,7 +147,8 @@ def test_an_instrument_is_heard_by_itself_where_it_has_a_stem(run, demo_song, tm
     samples, rate = soundfile.read(song / "song.ogg")
     soundfile.write(song / "guitar.wav", samples, rate)
     soundfile.write(song / "song.ogg", np.zeros((rate, 2)), rate)
-    report, _ = run("--songs", song, "--audio", "stem")
+    report, said = run("--songs", song, demo_song, "--audio", "stem")
+    assert "left out: demo_song: no stem of its own" in said
     assert report["facts"]["audio"] == "the first 6 s, stem"
     onsets = next(row for row in report["songs"] if row["system"] == "librosa onsets")
     assert onsets["onset_f1_50"] > 0.7

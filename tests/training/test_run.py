@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -336,6 +337,46 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(flags, tmp_path, monkeypatch
     with pytest.raises(OSError, match="No space left"):
         train(*parse_arguments(flags()))
     assert [path.name for path in (tmp_path / "run").iterdir() if path.is_dir()] == ["checkpoint-2"]
+
+
+def test_files_that_cannot_be_written_whole_are_an_error_of_the_disk(flags, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # as a disk with so little left
+    try:
+        with pytest.raises(OSError, match="large|unexpected pos"):
+            train(*parse_arguments(flags()))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((tmp_path / "run").glob("checkpoint-*"))
+
+
+def test_a_model_that_is_not_there_is_one_sentence(flags):
+    done = run(flags(model_name_or_path="runs/typo"))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "\nerror: runs/typo is not a local folder" in "\n" + done.stderr
+
+
+def test_a_file_of_the_dataset_that_is_cut_off_is_named(flags, dataset, tmp_path):
+    other = shutil.copytree(dataset, tmp_path / "other")
+    last = sorted((other / "data" / "train").iterdir())[-1]
+    os.truncate(last, last.stat().st_size // 2)
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        train(*parse_arguments(flags(dataset=other)))
+
+
+def test_evaluations_are_counted_on_where_a_run_is_resumed(flags, tmp_path):
+    settings = {"generation_every": 2, "generation_samples": 1, "early_stopping_patience": 9}
+    train(*parse_arguments(flags(max_steps=2, **settings)))
+    state_file = tmp_path / "run" / "checkpoint-2" / "trainer_state.json"
+    state = json.loads(state_file.read_text())
+    state["stateful_callbacks"]["Patience"]["attributes"]["early_stopping_patience_counter"] = 7
+    state["best_metric"] = 0.0  # which nothing reaches
+    state_file.write_text(json.dumps(state))
+    trainer = train(*parse_arguments(flags(resume_from_checkpoint="true", **settings)))
+    # Of the evaluations after steps 2, 4, 6 and 8 the second is charted freely, and is the last but two.
+    charted = [entry["step"] for entry in trainer.state.log_history if "eval_note_f1" in entry]
+    assert charted == [4]
+    assert trainer.state.global_step == 6
 
 
 @pytest.mark.parametrize(
