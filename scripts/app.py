@@ -14,11 +14,11 @@ import gradio as gr
 from transformers import pipeline
 
 from tabhero_hf import bundled_checkpoint
-from tabhero_hf.audio.loading import audio_duration, audio_files
+from tabhero_hf.audio.loading import audio_duration, audio_files, is_song
 from tabhero_hf.charting import chart_song
 from tabhero_hf.charts import Difficulty, Instrument, read_song, write_song
 from tabhero_hf.charts.packed import content_size
-from tabhero_hf.charts.song_folder import ARCHIVE_SUFFIXES
+from tabhero_hf.charts.song_folder import ARCHIVE_SUFFIXES, song_files
 from tabhero_hf.cli import AUDIO_NAMES
 from tabhero_hf.preview import write_preview
 
@@ -66,11 +66,13 @@ def chart(upload: str | None, difficulties: list[str], instruments: list[str], p
 def check_limits(song: Path):
     """Raises `ValueError` for a song that is too large or too long."""
     stems = audio_files(song)
-    if sum(map(content_size, stems)) > MAX_BYTES:
+    source = song_files(song) if is_song(song) else None
+    carried = [file for file in (source.album, source.chart) if file] if source else []
+    if sum(map(content_size, [*stems, *carried])) > MAX_BYTES:
         raise ValueError(f"{song.name}: unpacks to more than {MAX_BYTES // gr.FileSize.MB} MB")
     minutes = audio_duration(stems) / 60
     if minutes > MAX_MINUTES:
-        raise ValueError(f"{song.name}: {minutes:.0f} minutes long, over the limit of {MAX_MINUTES}")
+        raise ValueError(f"{song.name}: {minutes:.1f} minutes long, over the limit of {MAX_MINUTES}")
 
 
 def refusal(reason: str) -> gr.Error:

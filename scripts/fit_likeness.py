@@ -33,7 +33,7 @@ from tabhero_hf.arranging.frets import (
 from tabhero_hf.audio.likeness import BACK, Comparison, compare_notes
 from tabhero_hf.audio.loading import DEFAULT_SAMPLING_RATE, load_audio
 from tabhero_hf.audio.note_spectra import hear_notes
-from tabhero_hf.charts import Difficulty, Instrument, read_song
+from tabhero_hf.charts import ChartError, Difficulty, Instrument, read_song
 from tabhero_hf.data.preparation import audio_of
 
 
@@ -86,6 +86,15 @@ def charts_of(path: str, model: TabHeroForConditionalGeneration):
 
 
 def main(paths: list[str]):
+    for path in paths:
+        try:
+            song = read_song(path)
+        except (ChartError, OSError) as error:
+            sys.exit(f"error: {error}")
+        if (Instrument.LEAD, Difficulty.EXPERT) not in song.chart.tracks or not audio_of(
+            song, Instrument.LEAD, "stem"
+        ):
+            sys.exit(f"error: {path} has no Expert guitar, or no stem of it")
     model = TabHeroForConditionalGeneration.from_pretrained(bundled_checkpoint())
     lanes = []
     for path in paths:

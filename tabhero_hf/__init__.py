@@ -14,7 +14,11 @@ from . import _registration
 if TYPE_CHECKING:
     from .configuration_tabhero import TabHeroConfig
     from .feature_extraction_tabhero import TabHeroFeatureExtractor
-    from .generation_tabhero import TabHeroGrammarLogitsProcessor, TabHeroToldNotesLogitsProcessor
+    from .generation_tabhero import (
+        TabHeroEndLogitsProcessor,
+        TabHeroGrammarLogitsProcessor,
+        TabHeroToldNotesLogitsProcessor,
+    )
     from .modeling_tabhero import TabHeroForConditionalGeneration, TabHeroModel, TabHeroPreTrainedModel
     from .pipeline import AudioToChartPipeline
     from .processing_tabhero import TabHeroProcessor
@@ -27,6 +31,7 @@ _MODULES = {
     "TabHeroConfig": "configuration_tabhero",
     "TabHeroFeatureExtractor": "feature_extraction_tabhero",
     "TabHeroForConditionalGeneration": "modeling_tabhero",
+    "TabHeroEndLogitsProcessor": "generation_tabhero",
     "TabHeroGrammarLogitsProcessor": "generation_tabhero",
     "TabHeroModel": "modeling_tabhero",
     "TabHeroPreTrainedModel": "modeling_tabhero",
@@ -38,6 +43,7 @@ _MODULES = {
 __all__ = [
     "AudioToChartPipeline",
     "TabHeroConfig",
+    "TabHeroEndLogitsProcessor",
     "TabHeroFeatureExtractor",
     "TabHeroForConditionalGeneration",
     "TabHeroGrammarLogitsProcessor",

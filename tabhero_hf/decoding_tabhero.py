@@ -287,7 +287,7 @@ class WindowBatch:
             times.append(rows["time"])
             legal = self._legal(tokens_left + 1 - len(tokens))
         scores = self._logits(torch.stack(tokens, dim=1), torch.stack(times, dim=1)).float()
-        self._advance(constrain(scores, legal).argmax(dim=-1))
+        self._advance(self.grammar.end_if_likelier(constrain(scores, legal)).argmax(dim=-1))
         return torch.stack([*tokens[1:], rows["token"]], dim=1)
 
     def _legal(self, tokens_left: int) -> torch.BoolTensor:

@@ -82,6 +82,17 @@ class TabHeroGrammarLogitsProcessor(LogitsProcessor):
         return grammar.legal_tokens(phase, remaining, sustained, tokens_left, must_go_on=length < self.min_length)
 
 
+class TabHeroEndLogitsProcessor(LogitsProcessor):
+    r"""
+    Lets a window end only where that is likelier than one more note at whatever time. A note that is sure to come is
+    spread over the bins around it, each of which may be less likely than `<EOS>`: the likeliest token would end what
+    should go on. [Whisper](https://huggingface.co/papers/2212.04356) decides between timestamps and text alike.
+    """
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        return note_grammar(scores.shape[-1], scores.device).end_if_likelier(scores)
+
+
 class TabHeroToldNotesLogitsProcessor(LogitsProcessor):
     r"""
     Lets notes begin when they are told to, and at no other time, and on the frets they are told to: what is left to
@@ -242,6 +253,13 @@ class NoteGrammar:
         due = ((phase == _TIME) | (phase == _LONG_TIME))[:, None] & ~(legal & self.is_time).any(dim=1, keepdim=True)
         return torch.where(due, torch.zeros_like(legal).scatter(1, told, True), legal)
 
+    def end_if_likelier(self, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """Scores `(batch, vocab_size)`, without `<EOS>` where all times together are likelier."""
+        goes_on = (
+            scores.masked_fill(~self.is_time, -torch.inf).float().logsumexp(dim=1) > scores[:, LAYOUT.eos_token_id]
+        )
+        return scores.masked_fill(goes_on[:, None] & self.is_end, -torch.inf)
+
     @staticmethod
     def ended(phase: torch.LongTensor) -> torch.BoolTensor:
         """Which rows have come to their end."""
@@ -308,8 +326,10 @@ class TabHeroGenerationMixin(GenerationMixin):
             max_length=generation_config.max_length,
             min_length=max(generation_config.min_length or 0, min_length),
         )
-        # First, so that top-k and the like choose among legal tokens; last, so that none leaves them.
-        return LogitsProcessorList([grammar, *processors, grammar] if processors else [grammar])
+        # First, so that top-k and the like choose among legal tokens; last, so that none leaves them. What is drawn
+        # is drawn as likely as it is.
+        end = [] if generation_config.do_sample else [TabHeroEndLogitsProcessor()]
+        return LogitsProcessorList([grammar, *processors, grammar, *end] if processors else [grammar, *end])
 
     def _validate_model_kwargs(self, model_kwargs: dict):
         super()._validate_model_kwargs(model_kwargs)
@@ -339,7 +359,7 @@ class TabHeroGenerationMixin(GenerationMixin):
         return (frames.float() / self.config.frames_per_time_step).ceil().long()
 
     def decodes_greedily(self, **generate_kwargs) -> bool:
-        """Whether `generate(**generate_kwargs)` would write the likeliest token each time, and heed nothing else."""
+        """Whether `generate(**generate_kwargs)` would do what `generate_windows()` does, and heed nothing else."""
         if "max_length" in generate_kwargs:  # unlike the config's, not known to `generate_windows()`
             return False
         asked = {**self.generation_config.to_diff_dict(), **generate_kwargs}
@@ -378,4 +398,4 @@ def has_note_vocabulary(config: TabHeroConfig) -> bool:
     return config.vocab_size >= LAYOUT.duration.stop and config.time_tokens == LAYOUT.time
 
 
-__all__ = ["TabHeroGrammarLogitsProcessor", "TabHeroToldNotesLogitsProcessor"]
+__all__ = ["TabHeroEndLogitsProcessor", "TabHeroGrammarLogitsProcessor", "TabHeroToldNotesLogitsProcessor"]

@@ -1,5 +1,6 @@
 """The demo, laid out and started as a Space is, and used with a browser as people use it."""
 
+import io
 import os
 import re
 import shutil
@@ -158,6 +159,14 @@ def long_wav(path: Path):
     soundfile.write(path, np.zeros(11 * 60 * 8000), 8000, "PCM_U8")
 
 
+def large_picture(path: Path):
+    samples = io.BytesIO()
+    soundfile.write(samples, np.random.default_rng(0).normal(0, 0.1, 8_000_000), 44100, "PCM_16", format="WAV")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("song.wav", samples.getvalue())  # 16 MB that stay so
+        archive.writestr("album.png", bytes(90 * 2**20))
+
+
 def silent_wav(path: Path):
     soundfile.write(path, np.zeros(8000), 8000)
 
@@ -169,7 +178,8 @@ def silent_wav(path: Path):
         ("letter.zip", letter, "letter.zip: not a .zip that can be read"),
         ("escape.zip", escaping_zip, "escape.zip: unsafe file name '../../song.ogg'"),
         ("huge.wav", lambda path: sparse(path, 2 * 2**30), "exceed the maximum allowed size of 100.0 Mb"),
-        ("long.wav", long_wav, "long.wav: 11 minutes long, over the limit of 10"),
+        ("long.wav", long_wav, "long.wav: 11.0 minutes long, over the limit of 10"),
+        ("picture.zip", large_picture, "picture.zip: unpacks to more than 100 MB"),
         ("silence.wav", silent_wav, "nothing to chart is heard"),
     ],
 )
@@ -199,14 +209,19 @@ def test_names_do_not_lead_out_of_the_upload_folder(app):
     assert [path for path in app.temporary.rglob("escaped.ogg") if not path.is_relative_to(uploads)] == []
 
 
-@pytest.mark.parametrize("path", ["/etc/hostname", "{uploads}/../../space/app.py", "app.py"])
-def test_files_that_nobody_uploaded_are_neither_charted_nor_shown(app, path):
-    path = path.format(uploads=app.temporary / "gradio")
+@pytest.mark.parametrize("path", ["{outside}/song.ogg", "{uploads}/../../outside/song.ogg", "app.py"])
+def test_files_that_nobody_uploaded_are_neither_charted_nor_shown(app, demo_song, path):
+    uploads = app.temporary / "gradio"
+    outside = app.temporary.parent / "outside"
+    outside.mkdir(exist_ok=True)
+    shutil.copy(demo_song / "song.ogg", outside)
+    path = path.format(uploads=uploads, outside=outside)
     file = {"path": path, "meta": {"_type": "gradio.FileData"}}
     call = httpx.post(f"{app.url}/gradio_api/call/chart", json={"data": [file, ["expert"], ["lead"]]})
     events = httpx.get(f"{app.url}/gradio_api/call/chart/{call.json()['event_id']}", timeout=60).text
     assert "event: error" in events and "iframe" not in events
-    assert httpx.get(f"{app.url}/gradio_api/file={path}").status_code in (403, 404)
+    escaped = path.replace("..", "%2e%2e")  # which the client leaves as it is
+    assert httpx.get(f"{app.url}/gradio_api/file={escaped}").status_code in (403, 404)
 
 
 def test_nothing_is_left_when_it_ends(app):

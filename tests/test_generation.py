@@ -4,6 +4,7 @@ from transformers import CompileConfig, GenerationConfig
 
 from tabhero_hf import (
     TabHeroConfig,
+    TabHeroEndLogitsProcessor,
     TabHeroFeatureExtractor,
     TabHeroForConditionalGeneration,
     TabHeroGrammarLogitsProcessor,
@@ -135,6 +136,26 @@ def test_other_processors_cannot_leave_the_grammar(model):
     everything_but_pad = list(range(1, 740))
     sequences = model.generate(**inputs, max_new_tokens=30, suppress_tokens=everything_but_pad)
     assert len([TOKENIZER.decode_notes(ids) for ids in sequences]) == 8
+
+
+@pytest.mark.parametrize(("likely", "ends"), [(0.2, False), (0.08, True)])
+def test_a_window_ends_only_if_that_is_likelier_than_a_note_at_any_time(likely, ends):
+    scores = torch.full((1, 740), -torch.inf)
+    times = TOKENIZER.convert_tokens_to_ids(["TIME_20", "TIME_21", "TIME_22"])
+    scores[0, times] = torch.tensor(likely).log()
+    scores[0, TOKENIZER.eos_token_id] = torch.tensor(1 - 3 * likely).log()  # the likeliest token, in both
+    ids = torch.tensor([[TOKENIZER.bos_token_id]])
+    chosen = int(TabHeroEndLogitsProcessor()(ids, scores).argmax())
+    assert scores.argmax() == TOKENIZER.eos_token_id and (chosen == TOKENIZER.eos_token_id) == ends
+
+
+@pytest.mark.parametrize(("strategy", "decides"), [({}, True), ({"num_beams": 2}, True), ({"do_sample": True}, False)])
+def test_what_is_drawn_is_drawn_as_likely_as_it_is(model, strategy, decides, monkeypatch):
+    asked = []
+    end = TabHeroEndLogitsProcessor.__call__
+    monkeypatch.setattr(TabHeroEndLogitsProcessor, "__call__", lambda *args: asked.append(1) or end(*args))
+    model.generate(**windows(2), max_new_tokens=5, **strategy)
+    assert bool(asked) == decides
 
 
 def test_a_least_length_goes_before_whole_notes():

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from hashlib import blake2b
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Literal
@@ -634,6 +635,8 @@ def prepare_library(
     from tqdm import tqdm
 
     songs, out = Path(songs), Path(out)
+    if find_spec("pyarrow") is None:  # before hours of decoding
+        raise PreparationError("datasets need: pip install tabhero-hf[train]")
     if not songs.is_dir():
         raise PreparationError(f"{songs}: no such folder")
     paths = song_paths(songs)

@@ -116,14 +116,12 @@ def write_card(folder: str | os.PathLike[str], report: dict, rows: Sequence[Char
 
 
 def _files_digest(folder: Path) -> str:
-    """A digest of the files' names and footers, which hold the sizes and bounds of all that is in them."""
-    import pyarrow.parquet as pq
-
+    """A digest of the files' names and bytes: nothing less tells one chart from another of the same length."""
     digest = hashlib.sha256()
     for path in sorted((folder / DATA).glob("*/*.parquet")):
-        metadata = pq.read_metadata(path)
-        groups = [metadata.row_group(group).to_dict() for group in range(metadata.num_row_groups)]
-        digest.update(repr((path.relative_to(folder).as_posix(), groups)).encode())
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(repr((path.relative_to(folder).as_posix(), content)).encode())
     return digest.hexdigest()[:16]
 
 

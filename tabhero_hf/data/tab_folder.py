@@ -105,6 +105,8 @@ def _held_out(manifest: Path) -> set[str]:
         return set()
     try:
         names = json.loads(manifest.read_bytes())["val"]
+        if not isinstance(names, list):
+            raise TypeError(f"{type(names).__name__} instead of a list")
         return {name.removesuffix(".tab") for name in names}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{manifest}: no list of names as `val` ({error!r})") from error

@@ -148,6 +148,7 @@ const clicks = {
   hits: false,
   context: null,
   through: 0, // up to where clicks are handed over
+  waiting: [], // those that do not sound yet, and when they will
 
   enable(kind, on) {
     this[kind] = on;
@@ -160,8 +161,13 @@ const clicks = {
     this.context.resume();
   },
 
+  // What lies right here sounds, and what was handed over before does not.
   restart() {
-    this.through = clock.time;
+    this.through = clock.time - 0.001;
+    for (const { tone, start } of this.waiting) {
+      if (start > this.context.currentTime) tone.disconnect();
+    }
+    this.waiting = [];
   },
 
   schedule(time) {
@@ -193,6 +199,7 @@ const clicks = {
     tone.connect(volume).connect(this.context.destination);
     tone.start(start);
     tone.stop(start + 0.05);
+    this.waiting = [...this.waiting.filter((click) => click.start > this.context.currentTime), { tone, start }];
   },
 };
 

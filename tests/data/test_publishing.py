@@ -1,12 +1,13 @@
 import json
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from datasets import get_dataset_split_names, load_dataset
-from made_songs import made_chart, made_song
+from made_songs import EXPERT, LEAD, made_chart, made_song
 
 from tabhero_hf.data.preparation import PreparationError, PreparationSettings, prepare_library
 from tabhero_hf.data.publishing import published_extractor, push, write_card
@@ -33,9 +34,13 @@ def dataset(songs, tmp_path):
 
 def test_a_folder_prepared_again_is_read_again(songs, tmp_path):
     # `datasets` knows a folder by its name and its files': it took the other's rows from its cache.
-    for number, folder in enumerate(("first", "second")):
+    chart = made_chart(seed=20)
+    track = chart.tracks[LEAD, EXPERT]
+    moved = replace(track.notes[0], lanes=((track.notes[0].lanes[0] + 1) % 5,))
+    other = replace(chart, tracks={(LEAD, EXPERT): replace(track, notes=(moved, *track.notes[1:]))})
+    for folder, charted in (("first", chart), ("second", other)):
         out = tmp_path / folder / "out"
-        made_song(songs / "song 0", 0, made_chart(seed=20 + number))
+        made_song(songs / "song 0", 0, charted)
         prepare(songs, out)
         rows = load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
         written = [row for path in sorted(out.glob("data/*/*.parquet")) for row in pq.read_table(path).to_pylist()]

@@ -110,7 +110,7 @@ def test_the_manifest_says_what_is_for_validation(tmp_path):
     splits, _ = dataset_from_tab_folder(tmp_path, EXTRACTOR)
     assert [song for song, _, _ in charts(splits["validation"])] == [f"{2:016x}"]
     assert [song for song, _, _ in charts(splits["train"])] == [f"{1:016x}", f"{3:016x}"]
-    for content in ("{", "[]", '{"val": [1]}'):
+    for content in ("{", "[]", '{"val": [1]}', '{"val": "b.tab"}'):
         manifest.write_text(content)
         with pytest.raises(ValueError, match="manifest.json: no list of names as `val`"):
             dataset_from_tab_folder(tmp_path, EXTRACTOR)

@@ -304,6 +304,31 @@ def test_ticks_sound_on_every_beat_and_note(show):
         assert len({frequency for frequency, _ in ticks}) == (2 if key == "m" else 1)
 
 
+def test_what_lies_where_play_begins_is_heard_and_nothing_twice(show):
+    count_cut = """
+        const disconnect = OscillatorNode.prototype.disconnect;
+        window.cut = 0;
+        OscillatorNode.prototype.disconnect = function () { cut++; return disconnect.call(this); };
+    """
+    page = show(song_of(made_chart(seconds=8)), script=RECORD_TICKS + count_cut)
+    page.keyboard.press("m")
+    page.keyboard.press("Space")
+    wait_for(page, "ticks.length > 2")
+    frequencies = [frequency for frequency, _ in page.evaluate("ticks")]
+    assert frequencies[0] > frequencies[1]  # the measure's first beat, at 0:00
+    # Where it goes on at another speed or with another chart, what waits to sound does not any more.
+    cut = """() => new Promise((resolve) => {
+        const start = OscillatorNode.prototype.start;
+        OscillatorNode.prototype.start = function (when) {
+            start.call(this, when);
+            if (when < this.context.currentTime + 0.02) return;
+            OscillatorNode.prototype.start = start;
+            queueMicrotask(() => { cut = 0; setSpeed(0.5); resolve(cut); });
+        };
+    })"""
+    assert page.evaluate(cut) == 1
+
+
 def test_problems_are_marked_and_lead_to_their_place(show):
     chart = made_chart(seconds=10)
     track = chart.tracks[LEAD, EXPERT]
