@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow train-smoke checkpoint pitch-head fingering-head fuzz style clean
+.PHONY: setup demo test test-slow train-smoke checkpoint decoder pitch-head fingering-head fuzz style clean
 
 setup: $(READY)
 
@@ -52,6 +52,9 @@ TRAIN := $(LAUNCH) scripts/train.py scripts/configs/shipped.yaml
 BUNDLE := $(BIN)/python scripts/bundle_checkpoint.py
 # Whether a run has begun.
 resumes = $$(ls -d $(1)/checkpoint-* >/dev/null 2>&1 && echo true || echo false)
+# So many links to each file of a dataset, in another one.
+link_turns = for turn in $$(seq $(1)); do for rows in $(2)/data/train/*.parquet; do \
+	cp -fl $$rows $(3)/data/train/$$turn-$$(basename $$rows) || exit 1; done; done
 checkpoint: setup
 	mkdir -p $(SHIPPED)/mit && cp -rnT tabhero_hf/checkpoints/tiny $(SHIPPED)/earlier
 	$(MAKE_SONGS) $(SHIPPED)/keys_songs --songs 40 --first_seed 11000 --featured keys
@@ -76,6 +79,28 @@ checkpoint: setup
 		--resume_from_checkpoint $(call resumes,$(SHIPPED)/keys_model)
 	$(BUNDLE) $(addprefix $(SHIPPED)/keys_model/checkpoint-,1300 1200 1100) \
 		--earlier $(SHIPPED)/between --earlier_share 0.25
+
+# Its decoder, trained further with the encoder as it is, as it was last: on the same records as it charts them itself, on
+# pieces charted by pitch, and on the songs of `make checkpoint`, which goes before. Some two hours on two processors; goes on
+# where it was stopped. To train it once more, or from other weights, remove before_decoder and decoder first.
+BEFORE_DECODER := $(SHIPPED)/before_decoder
+DECODER_DATA := $(SHIPPED)/for_decoder
+DECODER_SONGS := $(SHIPPED)/songs_for_decoder
+decoder: setup
+	$(UNPACK_RECORDS)
+	cp -rnT tabhero_hf/checkpoints/tiny $(BEFORE_DECODER)
+	cmp tabhero_hf/checkpoints/tiny/model.safetensors $(BEFORE_DECODER)/model.safetensors
+	$(BIN)/python scripts/label_recordings.py $(SHIPPED)/recordings $(SHIPPED)/heard --model $(BEFORE_DECODER)
+	$(BIN)/python scripts/render_pieces.py $(SHIPPED)/pieces --pieces 30000
+	mkdir -p $(DECODER_DATA)/data/train $(DECODER_SONGS)/data/train
+	cp -f $(SHIPPED)/pieces/*.json $(DECODER_DATA)
+	cp -f $(SHIPPED)/songs_made/*.json $(DECODER_SONGS)
+	cp -fl $(SHIPPED)/pieces/data/train/*.parquet $(DECODER_DATA)/data/train
+	cp -fl $(SHIPPED)/songs_made/data/train/*.parquet $(DECODER_SONGS)/data/train
+	$(call link_turns,4,$(SHIPPED)/heard,$(DECODER_DATA))
+	$(call link_turns,40,$(SHIPPED)/real,$(DECODER_SONGS))
+	$(LAUNCH) scripts/train.py scripts/configs/decoder.yaml --resume_from_checkpoint $(call resumes,$(SHIPPED)/decoder)
+	$(BUNDLE) $(SHIPPED)/decoder/checkpoint-4700
 
 # Its pitch head, learned anew from made songs and the same records, in some half an hour.
 pitch-head: setup
