@@ -91,7 +91,7 @@ def chart(
     """
     from .charts.song_folder import ARCHIVE_SUFFIXES, CHART_SUFFIXES
 
-    found = list(_songs(songs, audio=True))
+    found = list(dict.fromkeys(_songs(songs, audio=True)))  # each once, whether named or found
     several = len(songs) > 1 or found != songs
     if several and (name or any(value is not None for value in (bpm, offset, start, end))):
         _fail("--name, --bpm, --offset, --from and --to are for one song")
