@@ -53,9 +53,8 @@ def row(name: str, charts: list[Chart], instrument: Instrument, difficulty: Diff
     for habit in HABITS:
         values = [each[habit] for each in habits if not np.isnan(each[habit])]
         cells.append(f"{np.mean(values):.2f}" if values else "–")
-    of_track = (instrument, difficulty)
     problems = np.mean(
-        [[(one.instrument, one.difficulty) for one in check(chart)].count(of_track) for chart in charts]
+        [sum((one.instrument, one.difficulty) == (instrument, difficulty) for one in check(chart)) for chart in charts]
     )
     return f"| {name} | {len(charts)} | {' | '.join(cells)} | {problems:.1f} |"
 

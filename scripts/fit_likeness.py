@@ -86,21 +86,18 @@ def charts_of(path: str, model: TabHeroForConditionalGeneration):
 
 
 def main(paths: list[str]):
+    lanes = []
     for path in paths:
         try:
             song = read_song(path)
         except (ChartError, OSError) as error:
             sys.exit(f"error: {error}")
-        if (Instrument.LEAD, Difficulty.EXPERT) not in song.chart.tracks or not audio_of(
-            song, Instrument.LEAD, "stem"
-        ):
+        track = song.chart.tracks.get((Instrument.LEAD, Difficulty.EXPERT))
+        if track is None or not audio_of(song, Instrument.LEAD, "stem"):
             sys.exit(f"error: {path} has no Expert guitar, or no stem of it")
-    model = TabHeroForConditionalGeneration.from_pretrained(bundled_checkpoint())
-    lanes = []
-    for path in paths:
-        track = read_song(path).chart.tracks[Instrument.LEAD, Difficulty.EXPERT]
         single = [note.lanes[0] for note in track.notes if len(note.lanes) == 1 and note.lanes[0] < len(LANES)]
         lanes.append(np.bincount(single, minlength=len(LANES)) / len(single))
+    model = TabHeroForConditionalGeneration.from_pretrained(bundled_checkpoint())
     charts = [(path, *chart) for path in paths for chart in charts_of(path, model)]
     for names_pitches in (False, True):
         print("with the pitches:" if names_pitches else "without pitches:")

@@ -173,9 +173,9 @@ class AudioToChartPipeline(Pipeline):
         generate_kwargs: dict | None = None,
     ):
         generate_kwargs = self._prepare_generate_kwargs(generate_kwargs or {})
-        settings = self._get_set_generation_params(generate_kwargs)
         if np.abs(inputs["waveform"]).max() < SILENCE:
             return {**inputs, "sequences": []}
+        settings = self._get_set_generation_params(generate_kwargs)
         instruments, difficulties = torch.tensor(inputs["asked"], device=self.device).T
         audio = {name: inputs[name] for name in ("input_features", "attention_mask")}
         # What is sampled is on frets drawn as its tokens are: told the same ones, one draw would be as the other.

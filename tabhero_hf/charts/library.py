@@ -108,7 +108,8 @@ def _search(root: Path, audio: Collection[str] = ()) -> tuple[list[Path], list[U
         # Those of os.path take links that lead nowhere or to themselves for no files.
         seen = [path for path in paths if not path.name.startswith(".")]
         folders += [path for path in reversed(seen) if os.path.isdir(path)]
-        files = [path for path in seen if os.path.isfile(path)]
+        wanted = (*ARCHIVE_SUFFIXES, *audio)
+        files = [path for path in seen if path.suffix.lower() in wanted and os.path.isfile(path)]
         songs += [path for path in files if path.suffix.lower() in ARCHIVE_SUFFIXES]
         heard = [path for path in files if path.suffix.lower() in audio]
         songs += [folder] if _are_stems(heard) else heard
