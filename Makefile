@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow train-smoke checkpoint decoder pitch-head fingering-head fuzz style clean
+.PHONY: setup demo test test-slow train-smoke checkpoint decoder fret-branch pitch-head fingering-head fuzz style clean
 
 setup: $(READY)
 
@@ -101,6 +101,26 @@ decoder: setup
 	$(call link_turns,40,$(SHIPPED)/real,$(DECODER_SONGS))
 	$(LAUNCH) scripts/train.py scripts/configs/decoder.yaml --resume_from_checkpoint $(call resumes,$(SHIPPED)/decoder)
 	$(BUNDLE) $(SHIPPED)/decoder/checkpoint-4700
+
+# The branch by which its decoder hears frets, trained further with all else as it is: on more pieces, and on the records as
+# the whole model charts them. Some hour and a half on two processors; goes on where it was stopped. To train it once more, or
+# from other weights, remove before_fret_branch and fret_branch first.
+BEFORE_BRANCH := $(SHIPPED)/before_fret_branch
+BRANCH_DATA := $(SHIPPED)/for_fret_branch
+BRANCH_RECORDS := $(SHIPPED)/heard_for_fret_branch
+fret-branch: setup
+	$(UNPACK_RECORDS)
+	cp -rnT tabhero_hf/checkpoints/tiny $(BEFORE_BRANCH)
+	cmp tabhero_hf/checkpoints/tiny/model.safetensors $(BEFORE_BRANCH)/model.safetensors
+	$(BIN)/python scripts/label_recordings.py $(SHIPPED)/recordings $(BRANCH_RECORDS) --model $(BEFORE_BRANCH)
+	$(BIN)/python scripts/render_pieces.py $(SHIPPED)/more_pieces --pieces 18500 --first_seed 30000
+	mkdir -p $(BRANCH_DATA)/data/train
+	cp -f $(SHIPPED)/more_pieces/*.json $(BRANCH_DATA)
+	cp -fl $(SHIPPED)/more_pieces/data/train/*.parquet $(BRANCH_DATA)/data/train
+	$(call link_turns,2,$(BRANCH_RECORDS),$(BRANCH_DATA))
+	$(LAUNCH) scripts/train.py scripts/configs/fret_branch.yaml \
+		--resume_from_checkpoint $(call resumes,$(SHIPPED)/fret_branch)
+	$(BUNDLE) $(SHIPPED)/fret_branch/checkpoint-6500
 
 # Its pitch head, learned anew from made songs and the same records, in some half an hour.
 pitch-head: setup

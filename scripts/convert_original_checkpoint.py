@@ -22,6 +22,7 @@ from tabhero_hf import (
     TabHeroProcessor,
     TabHeroTokenizer,
 )
+from tabhero_hf.generation_tabhero import MAX_NEW_TOKENS
 
 RENAMED = [
     (r"^encoder\.input_proj\.0\.", "model.encoder.input_proj."),
@@ -41,7 +42,6 @@ RENAMED = [
     (r"\.ffn\.w2\.", ".mlp.down_proj."),
     (r"\.ffn\.w3\.", ".mlp.up_proj."),
 ]
-MAX_NEW_TOKENS = 2048  # as for a new model: 512 notes in a window
 # Rows of the fused projections, in order.
 FUSED = {".qkv_proj.": (".q_proj.", ".k_proj.", ".v_proj."), ".kv_proj.": (".k_proj.", ".v_proj.")}
 

@@ -7,6 +7,7 @@ Renders short pieces of synthetic music, charted by pitch, to a dataset for scri
 Each piece is one window. Goes on where it was stopped.
 """
 
+import sys
 from dataclasses import dataclass, field
 
 from transformers import HfArgumentParser
@@ -18,6 +19,7 @@ from tabhero_hf.data.rendered import render_dataset
 @dataclass
 class Arguments:
     pieces: int = field(default=5000, metadata={"help": "Pieces to train on."})
+    first_seed: int = field(default=0, metadata={"help": "Of the pieces to train on; each has the next one."})
     held_out_pieces: int = field(default=250, metadata={"help": "Pieces to evaluate on."})
     max_frames: int = field(default=688, metadata={"help": "Mel frames of a window, of 256 / 22050 s each."})
 
@@ -27,7 +29,11 @@ def main():
     parser.add_argument("output", help="Folder of the dataset.")
     args = parser.parse_args()
     extractor = TabHeroFeatureExtractor(max_frames=args.max_frames, overlap_frames=0)
-    render_dataset(args.output, {"train": args.pieces, "validation": args.held_out_pieces}, extractor)
+    pieces = {"train": args.pieces, "validation": args.held_out_pieces}
+    try:
+        render_dataset(args.output, pieces, extractor, first_seed=args.first_seed)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

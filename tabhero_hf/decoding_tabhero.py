@@ -216,12 +216,14 @@ class WindowBatch:
         self.steps, model, decoder = steps, steps.model, steps.decoder
         config = model.config
         encoder, num_windows, num_charts = model.model.encoder, len(input_features), len(difficulty_ids)
-        heard, mask = encoder.hear(input_features, attention_mask)
+        heard, mask, forked = encoder.hear(input_features, attention_mask)
         states = heard if encoder.output_proj is None else encoder.output_proj(heard)
         self.cross_mask = None if mask is None or mask.all() else mask[:, None, None].bool()
+        onset_logits, fret_logits = encoder.listen_for_charts(heard, mask, difficulty_ids, instrument_ids)
+        if encoder.fret_branch is not None:
+            fret_logits = encoder.point_for_charts(forked, mask, difficulty_ids, instrument_ids)
         onset_logits, fret_logits = (
-            None if logits is None else logits.transpose(0, 1).flatten(0, 1)
-            for logits in encoder.listen_for_charts(heard, mask, difficulty_ids, instrument_ids)
+            None if logits is None else logits.transpose(0, 1).flatten(0, 1) for logits in (onset_logits, fret_logits)
         )
 
         def for_charts(values: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,9 @@ from .tokenization_tabhero import LAYOUT
 _NOTE_TOKENS = 4  # TIME FRET MOD DUR
 NEVER = 2**40  # the bin of an onset that there is not
 
+MAX_NEW_TOKENS = 2048
+"""What a model writes for a window at most, unless it says so itself: 512 notes, about eleven a second."""
+
 # What a generation config may set without any effect on which token is chosen: anything (`...`), or this value.
 _PLAIN_SETTINGS = {
     "_from_model_config": ...,

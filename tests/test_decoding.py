@@ -78,8 +78,9 @@ def unpadded(sequences) -> list[list[list[int]]]:
         {"num_attention_heads": 4, "num_key_value_heads": 2, "encoder_hidden_size": 16, "encoder_layers": 0},
         {"attn_implementation": "eager"},
         {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}},
+        {"encoder_layers": 2, "fret_branch_layers": 1},
     ],
-    ids=["default", "as the original", "grouped queries", "eager", "partial rotation"],
+    ids=["default", "as the original", "grouped queries", "eager", "partial rotation", "fret branch"],
 )
 def test_the_ids_are_those_of_generate(fields):
     attention = fields.pop("attn_implementation", "sdpa")
@@ -341,10 +342,16 @@ def test_no_note_is_cut_where_there_are_more_onsets_than_tokens(model):
 
 @pytest.mark.parametrize("settings", [{}, {"num_beams": 2}, {"do_sample": True}], ids=["greedy", "beams", "sampled"])
 @pytest.mark.parametrize(
-    ("attention", "tells_frets", "key_value_heads"), [("sdpa", True, 1), ("sdpa", False, 2), ("eager", True, 2)]
+    ("attention", "tells_frets", "fields"),
+    [
+        ("sdpa", True, {"num_key_value_heads": 1}),
+        ("sdpa", False, {}),
+        ("eager", True, {}),
+        ("sdpa", False, {"fret_branch_layers": 1}),
+    ],
 )
-def test_generate_is_told_alike(settings, attention, tells_frets, key_value_heads):
-    inputs, model = song(LONG, 1200), long_winded(num_key_value_heads=key_value_heads)
+def test_generate_is_told_alike(settings, attention, tells_frets, fields):
+    inputs, model = song(LONG, 1200), long_winded(**fields)
     model.set_attn_implementation(attention)
     onsets = told(model, inputs)
     frets = torch.randint(len(LAYOUT.fret), onsets.shape) if tells_frets else None
@@ -363,6 +370,25 @@ def test_generate_is_told_alike(settings, attention, tells_frets, key_value_head
         assert [told_of(row)[:20] for row in written] == [told_of(row)[:20] for row in ids[chart]]
         if not settings:
             assert unpadded([ids[chart].tolist()]) == unpadded([written.tolist()])
+
+
+def test_generate_is_told_alike_where_a_note_lies_behind_the_end():
+    # None of the tokens that say so is legal: what follows the first TIME_500 is the model's own.
+    model = long_winded(fret_branch_layers=1)
+    inputs = song(torch.tensor([700]), 700)
+    onsets = torch.zeros(3, 1, 1400, dtype=torch.bool)
+    onsets[..., [100, 1300]] = True
+    frets = torch.zeros_like(onsets, dtype=torch.long)
+    ids = model.generate_windows(**inputs, **CHARTS, max_new_tokens=60, onsets=onsets, frets=frets)
+    for chart, (difficulty, instrument) in enumerate(zip(*CHARTS.values(), strict=True)):
+        written = model.generate(
+            **inputs,
+            difficulty_ids=difficulty[None],
+            instrument_ids=instrument[None],
+            max_new_tokens=60,
+            logits_processor=[TabHeroToldNotesLogitsProcessor(onsets[chart], frets[chart])],
+        )
+        assert unpadded([ids[chart].tolist()]) == unpadded([written.tolist()])
 
 
 def test_onsets_of_another_shape_are_refused(model):

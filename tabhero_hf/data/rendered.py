@@ -16,8 +16,8 @@ from .preparation import digest, write_parquet
 from .schema import ChartKey, SongIdentity, window_rows, window_schema
 from .synthetic import make_window
 
-FIRST_SEEDS = {"train": 0, "validation": 1_000_000_000}
-"""Of each split's pieces: what is measured on one was never trained on."""
+FIRST_HELD_OUT_SEED = 1_000_000_000
+"""Of the pieces to evaluate on: training comes nowhere near."""
 
 SHARD_PIECES = 250
 
@@ -28,6 +28,7 @@ def render_dataset(
     extractor: TabHeroFeatureExtractor,
     seconds: float | None = None,
     workers: int | None = None,
+    first_seed: int = 0,
 ):
     """
     Renders synthetic pieces, each a song of its own with the charts of four difficulties, to a dataset that
@@ -40,12 +41,21 @@ def render_dataset(
         extractor: Makes the mels and gives the bounds of the windows.
         seconds: Length of a piece; that of a window when unset.
         workers: Processes; as many as there are processors when unset. One is this one.
+        first_seed: Of the pieces to train on, each of which has the next one. Another dataset goes on where one ends.
+
+    Raises:
+        ValueError: training pieces would have seeds of those to evaluate on, or negative ones.
     """
+    last_seed = first_seed + pieces.get("train", 0) - 1
+    if first_seed < 0 or last_seed >= FIRST_HELD_OUT_SEED:
+        raise ValueError(
+            f"training pieces have seeds from 0 to {FIRST_HELD_OUT_SEED - 1}, not from {first_seed} to {last_seed}"
+        )
     folder, tasks = Path(folder), []
     if seconds is None:
         seconds = extractor.frames_to_seconds(extractor.max_frames - 1)  # which gives a frame at its end, too
     for split, count in pieces.items():
-        first = FIRST_SEEDS[split]
+        first = {"train": first_seed, "validation": FIRST_HELD_OUT_SEED}[split]
         for seed in range(first, first + count, SHARD_PIECES):
             shard = seed, min(SHARD_PIECES, first + count - seed), seconds, extractor
             made_by = digest(repr(shard[:-1]), extractor.to_json_string())

@@ -28,14 +28,18 @@ class ModelArguments:
     )
     onset_pointer: bool = field(default=True, metadata={"help": "Whether TIME tokens point to onsets heard."})
     fret_pointer: bool = field(default=True, metadata={"help": "Whether FRET tokens point to frets heard."})
+    fret_branch_layers: int = field(
+        default=0, metadata={"help": "Layers of the encoder that a new model has again for its fret pointer alone."}
+    )
     listening_loss_weight: float = field(
         default=1.0, metadata={"help": "Weight of the losses of the encoder's own onsets and frets."}
     )
     lane_loss_weight: float = field(
         default=0.0, metadata={"help": "Weight of the loss of single lanes, struck or not."}
     )
-    freeze_encoder: bool = field(
-        default=False, metadata={"help": "Whether only the decoder learns, and what the encoder hears stays as it is."}
+    trainable: list[str] | None = field(
+        default=None,
+        metadata={"help": "What learns, by how the names of its weights begin, as model.decoder. All when unset."},
     )
     attn_implementation: str | None = field(default=None, metadata={"help": "sdpa, eager, flash_attention_2 …"})
 
@@ -48,6 +52,7 @@ class ModelArguments:
             encoder_layers=self.encoder_layers,
             onset_pointer=self.onset_pointer,
             fret_pointer=self.fret_pointer,
+            fret_branch_layers=self.fret_branch_layers,
             **fields,
         )
 

@@ -19,6 +19,7 @@ from ..data.recordings import Recordings
 from ..data.schema import FEATURE_FIELDS
 from ..data.windows import ChartWindows, MixedWindows
 from ..feature_extraction_tabhero import TabHeroFeatureExtractor
+from ..generation_tabhero import MAX_NEW_TOKENS
 from ..modeling_tabhero import TabHeroForConditionalGeneration
 from ..processing_tabhero import TabHeroProcessor
 from ..tokenization_tabhero import TabHeroTokenizer
@@ -33,13 +34,11 @@ SIZE_FIELDS = (
     "encoder_layers",
     "onset_pointer",
     "fret_pointer",
+    "fret_branch_layers",
     "pitch_head",
     "fingering_head",
 )
 """Of a model's configuration: with others a checkpoint's weights do not fit."""
-
-MAX_NEW_TOKENS = 2048
-"""What a model writes for a window at most, unless it says so itself: 512 notes, about eleven a second."""
 
 
 def train(model_args: ModelArguments, data_args: DataArguments, args: TabHeroTrainingArguments) -> TabHeroTrainer:
@@ -220,10 +219,15 @@ def _model(
         model = TabHeroForConditionalGeneration._from_config(config, **options)
     model.config.listening_loss_weight = model_args.listening_loss_weight
     model.config.lane_loss_weight = model_args.lane_loss_weight
-    model.model.encoder.requires_grad_(not model_args.freeze_encoder)
+    if model_args.trainable is not None:
+        _train_only(model, model_args.trainable)
     for head in (model.pitch_head, model.fingering_head):
         if head is not None:
             head.requires_grad_(False)  # they learn from made songs' notes, by scripts of their own
+    if model.config.fret_branch_layers and not model_args.listening_loss_weight:
+        model.model.encoder.fret_head.requires_grad_(False)  # the branch is read in its place
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise ValueError(f"nothing of {model_args.trainable} is trained here")
     model.generation_config.max_new_tokens = model.generation_config.max_new_tokens or MAX_NEW_TOKENS
     if checkpoint:
         saved = TabHeroConfig.from_pretrained(checkpoint)
@@ -231,6 +235,21 @@ def _model(
             name, has, needs = difference
             raise ValueError(f"{checkpoint} has {name} {has}, but this run's model has {needs}")
     return model
+
+
+def _train_only(model: TabHeroForConditionalGeneration, beginnings: list[str]):
+    """Freezes all weights but those whose names begin so.
+
+    Raises:
+        ValueError: none begins with one of them.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for beginning in beginnings:
+        if not any(name.startswith(beginning) for name in names):
+            parts = ", ".join(dict.fromkeys(".".join(name.split(".")[:3]) for name in names))
+            raise ValueError(f"the model has no weights whose names begin with {beginning!r}; there are {parts}")
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(name.startswith(tuple(beginnings)))
 
 
 def _first_difference(names: Iterable[str], one: object, other: object) -> tuple[str, object, object] | None:

@@ -57,6 +57,19 @@ def test_files_that_are_there_are_not_rendered_again(folder):
     assert [file.stat().st_mtime_ns for file in files] == before and sorted(folder.rglob("*.parquet")) == files
 
 
+def test_a_dataset_goes_on_where_another_ends(folder, tmp_path):
+    render_dataset(tmp_path, {"train": 2}, EXTRACTOR, workers=1, first_seed=2)
+    first, more = (load_dataset(str(path))["train"] for path in (folder, tmp_path))
+    assert more["mel"] == first["mel"][2:]
+
+
+def test_nothing_to_evaluate_on_is_trained_on(tmp_path):
+    for first_seed in (-1, FIRST_HELD_OUT - 1):
+        with pytest.raises(ValueError, match=f"from 0 to 999999999, not from {first_seed} to {first_seed + 1}"):
+            render_dataset(tmp_path, {"train": 2}, EXTRACTOR, first_seed=first_seed)
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_settings_make_other_pieces(tmp_path):
     longer = TabHeroFeatureExtractor(max_frames=260, overlap_frames=0)
     for count, extractor in ((3, EXTRACTOR), (2, EXTRACTOR), (2, longer)):

@@ -207,12 +207,41 @@ def test_heads_that_learn_by_themselves_are_carried_along(flags, small_model, tm
     assert trainer.model.config.pitch_head and trainer.model.config.fingering_head
 
 
-def test_a_frozen_encoder_hears_as_before(flags, small_model, tmp_path):
-    trainer = train(*parse_arguments(flags(model_name_or_path=small_model, freeze_encoder=True, max_steps=2)))
+def test_only_what_is_trainable_learns(flags, small_model, tmp_path):
+    trainable = ["model.decoder", "fret_pointer"]
+    train(*parse_arguments([*flags(model_name_or_path=small_model, max_steps=2), "--trainable", *trainable]))
     before, after = (load_file(folder / "model.safetensors") for folder in (small_model, tmp_path / "run"))
-    same = {name for name in before if (before[name] == after[name]).all()}
-    assert {name for name in before if name.startswith("model.encoder")} == same
-    assert not any(parameter.requires_grad for parameter in trainer.model.model.encoder.parameters())
+    learned = {name for name in before if (before[name] != after[name]).any()}
+    assert learned and all(name.startswith(tuple(trainable)) for name in learned)
+    assert {"model.decoder.norm.weight", "fret_pointer.gate.weight"} <= learned
+
+
+def test_what_is_trainable_must_be_there(flags):
+    with pytest.raises(
+        ValueError, match="begin with 'model.encodr'; there are .*, model.decoder.layers, "
+    ):
+        train(*parse_arguments([*flags(), "--trainable", "model.encodr"]))
+
+
+def test_a_head_that_learns_elsewhere_is_not_trained_here(flags, small_model, tmp_path):
+    model = TabHeroForConditionalGeneration.from_pretrained(small_model)
+    model.config.pitch_head, model.pitch_head = True, TabHeroPitchHead(model.config)
+    model.save_pretrained(tmp_path / "pitched")
+    TabHeroProcessor.from_pretrained(small_model).save_pretrained(tmp_path / "pitched")
+    with pytest.raises(ValueError, match="nothing of .'pitch_head'. is trained here"):
+        train(*parse_arguments([*flags(model_name_or_path=tmp_path / "pitched"), "--trainable", "pitch_head"]))
+
+
+def test_a_new_model_has_a_fret_branch_that_learns_alone(flags, tmp_path):
+    branch = ["--trainable", "model.encoder.fret_branch"]
+    new = {"model_name_or_path": "", "encoder_layers": 2, "fret_branch_layers": 1, "max_steps": 2}
+    trainer = train(*parse_arguments([*flags(**new), *branch]))
+    learning = {name for name, weight in trainer.model.named_parameters() if weight.requires_grad}
+    assert learning == {name for name, _ in trainer.model.named_parameters() if ".fret_branch." in name}
+    assert load_file(tmp_path / "run" / "model.safetensors").keys() >= learning
+    fewer = flags(**{**new, "fret_branch_layers": 2, "resume_from_checkpoint": "true"})
+    with pytest.raises(ValueError, match="fret_branch_layers 1, but this run's model has 2"):
+        train(*parse_arguments(fewer))
 
 
 def test_decay_leaves_norms_biases_and_embeddings_out(flags):
