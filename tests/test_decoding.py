@@ -345,9 +345,8 @@ def test_no_note_is_cut_where_there_are_more_onsets_than_tokens(model):
     ("attention", "tells_frets", "fields"),
     [
         ("sdpa", True, {"num_key_value_heads": 1}),
-        ("sdpa", False, {}),
-        ("eager", True, {}),
         ("sdpa", False, {"fret_branch_layers": 1}),
+        ("eager", True, {}),
     ],
 )
 def test_generate_is_told_alike(settings, attention, tells_frets, fields):

@@ -217,9 +217,7 @@ def test_only_what_is_trainable_learns(flags, small_model, tmp_path):
 
 
 def test_what_is_trainable_must_be_there(flags):
-    with pytest.raises(
-        ValueError, match="begin with 'model.encodr'; there are .*, model.decoder.layers, "
-    ):
+    with pytest.raises(ValueError, match="begin with 'model.encodr'; there are .*, model.decoder.layers, "):
         train(*parse_arguments([*flags(), "--trainable", "model.encodr"]))
 
 
