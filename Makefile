@@ -102,9 +102,10 @@ decoder: setup
 	$(LAUNCH) scripts/train.py scripts/configs/decoder.yaml --resume_from_checkpoint $(call resumes,$(SHIPPED)/decoder)
 	$(BUNDLE) $(SHIPPED)/decoder/checkpoint-4700
 
-# The branch by which its decoder hears frets, trained further with all else as it is: on more pieces, and on the records as
-# the whole model charts them. Some hour and a half on two processors; goes on where it was stopped. To train it once more, or
-# from other weights, remove before_fret_branch and fret_branch first.
+# The branch by which its decoder hears frets, trained further, as it was last, on more pieces and on the records as the whole
+# model charts them. To follow `make checkpoint`, which trains all at once, and `make decoder`. Some hour and a quarter on two
+# processors; goes on where it was stopped. To train it once more, or from other weights, remove before_fret_branch and
+# fret_branch first.
 BEFORE_BRANCH := $(SHIPPED)/before_fret_branch
 BRANCH_DATA := $(SHIPPED)/for_fret_branch
 BRANCH_RECORDS := $(SHIPPED)/heard_for_fret_branch
@@ -114,13 +115,13 @@ fret-branch: setup
 	cmp tabhero_hf/checkpoints/tiny/model.safetensors $(BEFORE_BRANCH)/model.safetensors
 	$(BIN)/python scripts/label_recordings.py $(SHIPPED)/recordings $(BRANCH_RECORDS) --model $(BEFORE_BRANCH)
 	$(BIN)/python scripts/render_pieces.py $(SHIPPED)/more_pieces --pieces 18500 --first_seed 30000
-	mkdir -p $(BRANCH_DATA)/data/train
+	rm -rf $(BRANCH_DATA) && mkdir -p $(BRANCH_DATA)/data/train
 	cp -f $(SHIPPED)/more_pieces/*.json $(BRANCH_DATA)
 	cp -fl $(SHIPPED)/more_pieces/data/train/*.parquet $(BRANCH_DATA)/data/train
 	$(call link_turns,2,$(BRANCH_RECORDS),$(BRANCH_DATA))
 	$(LAUNCH) scripts/train.py scripts/configs/fret_branch.yaml \
 		--resume_from_checkpoint $(call resumes,$(SHIPPED)/fret_branch)
-	$(BUNDLE) $(SHIPPED)/fret_branch/checkpoint-6500
+	$(BUNDLE) $(addprefix $(SHIPPED)/fret_branch/checkpoint-,1500 1400 1300)
 
 # Its pitch head, learned anew from made songs and the same records, in some half an hour.
 pitch-head: setup
