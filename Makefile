@@ -121,7 +121,7 @@ fret-branch: setup
 	$(call link_turns,2,$(BRANCH_RECORDS),$(BRANCH_DATA))
 	$(LAUNCH) scripts/train.py scripts/configs/fret_branch.yaml \
 		--resume_from_checkpoint $(call resumes,$(SHIPPED)/fret_branch)
-	$(BUNDLE) $(addprefix $(SHIPPED)/fret_branch/checkpoint-,1500 1400 1300)
+	$(BUNDLE) $(addprefix $(SHIPPED)/fret_branch/checkpoint-,1500 1400 1300) --branch_scale 1.5
 
 # Its pitch head, learned anew from made songs and the same records, in some half an hour.
 pitch-head: setup
