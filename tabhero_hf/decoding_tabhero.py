@@ -192,6 +192,12 @@ def keep(states: torch.Tensor, order: list[int], length: int | None = None) -> t
     return states[: len(order)]
 
 
+def lie_behind(onsets: torch.BoolTensor, window_bins: torch.LongTensor) -> bool:
+    """Whether any of `(charts, windows, bins)` lies behind its window's end, `(windows,)`: none is written there."""
+    behind = torch.arange(onsets.shape[-1], device=onsets.device) >= window_bins[:, None]
+    return bool((onsets & behind).any())
+
+
 class WindowBatch:
     """
     Some windows and the charts asked for, being decoded: a row for each chart of each window, all equally long.
@@ -221,7 +227,8 @@ class WindowBatch:
         self.cross_mask = None if mask is None or mask.all() else mask[:, None, None].bool()
         onset_logits, fret_logits = encoder.listen_for_charts(heard, mask, difficulty_ids, instrument_ids)
         if encoder.fret_branch is not None:
-            fret_logits = encoder.point_for_charts(forked, mask, difficulty_ids, instrument_ids)
+            told = frets is not None and not lie_behind(onsets, window_bins)  # and then nobody asks for them
+            fret_logits = None if told else encoder.point_for_charts(forked, mask, difficulty_ids, instrument_ids)
         onset_logits, fret_logits = (
             None if logits is None else logits.transpose(0, 1).flatten(0, 1) for logits in (onset_logits, fret_logits)
         )

@@ -344,7 +344,7 @@ def test_no_note_is_cut_where_there_are_more_onsets_than_tokens(model):
 @pytest.mark.parametrize(
     ("attention", "tells_frets", "fields"),
     [
-        ("sdpa", True, {"num_key_value_heads": 1}),
+        ("sdpa", True, {"num_key_value_heads": 1, "fret_branch_layers": 1}),
         ("sdpa", False, {"fret_branch_layers": 1}),
         ("eager", True, {}),
     ],
@@ -369,6 +369,16 @@ def test_generate_is_told_alike(settings, attention, tells_frets, fields):
         assert [told_of(row)[:20] for row in written] == [told_of(row)[:20] for row in ids[chart]]
         if not settings:
             assert unpadded([ids[chart].tolist()]) == unpadded([written.tolist()])
+
+
+def test_a_fret_branch_is_not_asked_where_frets_are_told(monkeypatch):
+    model, inputs = long_winded(fret_branch_layers=1), song(LONG, 1200)
+    onsets = told(model, inputs) & (torch.arange(1400) < LONG[:, None])  # there are more bins than frames
+    monkeypatch.setattr(model.model.encoder, "point_for_charts", lambda *_: pytest.fail("asked"))
+    ids = model.generate_windows(
+        **inputs, **CHARTS, max_new_tokens=40, onsets=onsets, frets=torch.zeros_like(onsets, dtype=torch.long)
+    )
+    assert (ids == LAYOUT.fret.start).any()
 
 
 def test_generate_is_told_alike_where_a_note_lies_behind_the_end():

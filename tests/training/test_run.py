@@ -212,8 +212,7 @@ def test_only_what_is_trainable_learns(flags, small_model, tmp_path):
     train(*parse_arguments([*flags(model_name_or_path=small_model, max_steps=2), "--trainable", *trainable]))
     before, after = (load_file(folder / "model.safetensors") for folder in (small_model, tmp_path / "run"))
     learned = {name for name in before if (before[name] != after[name]).any()}
-    assert learned and all(name.startswith(tuple(trainable)) for name in learned)
-    assert {"model.decoder.norm.weight", "fret_pointer.gate.weight"} <= learned
+    assert learned == {name for name in before if name.startswith(tuple(trainable))}
 
 
 def test_what_is_trainable_must_be_there(flags):
@@ -382,7 +381,7 @@ def test_files_that_cannot_be_written_whole_are_an_error_of_the_disk(flags, tmp_
 
 def test_a_model_that_is_not_there_is_an_error_and_no_traceback(flags, monkeypatch):
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), *flags(model_name_or_path="runs/typo")])
-    with pytest.raises(SystemExit, match="^error: "):
+    with pytest.raises(SystemExit, match=r"(?s)^error: .*Not Found for url: \S*/models/runs/typo/"):
         runpy.run_path(str(SCRIPT), run_name="__main__")
 
 
