@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow train-smoke checkpoint decoder fret-branch pitch-head fingering-head fuzz style clean
+.PHONY: setup demo test test-slow train-smoke checkpoint decoder fret-encoder pitch-head fingering-head fuzz style clean
 
 setup: $(READY)
 
@@ -47,7 +47,7 @@ RECORDS := /usr/share/games/nexuiz/data/music.pk3 /usr/share/games/ufoai/base/0m
 UNPACK_RECORDS = for records in $(RECORDS); do $(BIN)/python -m zipfile -e $$records $(SHIPPED)/recordings || exit 1; done
 REAL := /usr/share/games/fretsonfire/data/songs
 MAKE_SONGS := $(BIN)/python scripts/make_training_songs.py --soundfont $(SOUNDFONT)
-PREPARE := $(BIN)/python scripts/prepare_dataset.py --audio parts --max_frames 688 --overlap_frames 172 --splits 1,0,0
+PREPARE := $(BIN)/python scripts/prepare_dataset.py --audio parts --max_frames 689 --overlap_frames 172 --splits 1,0,0
 TRAIN := $(LAUNCH) scripts/train.py scripts/configs/shipped.yaml
 BUNDLE := $(BIN)/python scripts/bundle_checkpoint.py
 # Whether a run has begun.
@@ -102,26 +102,26 @@ decoder: setup
 	$(LAUNCH) scripts/train.py scripts/configs/decoder.yaml --resume_from_checkpoint $(call resumes,$(SHIPPED)/decoder)
 	$(BUNDLE) $(SHIPPED)/decoder/checkpoint-4700
 
-# The branch by which its decoder hears frets, trained further, as it was last, on more pieces and on the records as the whole
-# model charts them. To follow `make checkpoint`, which trains all at once, and `make decoder`. Some hour and a quarter on two
-# processors; goes on where it was stopped. To train it once more, or from other weights, remove before_fret_branch and
-# fret_branch first.
-BEFORE_BRANCH := $(SHIPPED)/before_fret_branch
-BRANCH_DATA := $(SHIPPED)/for_fret_branch
-BRANCH_RECORDS := $(SHIPPED)/heard_for_fret_branch
-fret-branch: setup
+# The encoder by which its decoder hears frets, trained further, as it was last, on more pieces and on the records as the whole
+# model charts them. To follow `make checkpoint`, which trains all at once, and `make decoder`. Some two hours on two
+# processors; goes on where it was stopped. To train it once more, or from other weights, remove before_fret_encoder and
+# fret_encoder first.
+BEFORE_FRETS := $(SHIPPED)/before_fret_encoder
+FRETS_DATA := $(SHIPPED)/for_fret_encoder
+FRETS_RECORDS := $(SHIPPED)/heard_for_fret_encoder
+fret-encoder: setup
 	$(UNPACK_RECORDS)
-	cp -rnT tabhero_hf/checkpoints/tiny $(BEFORE_BRANCH)
-	cmp tabhero_hf/checkpoints/tiny/model.safetensors $(BEFORE_BRANCH)/model.safetensors
-	$(BIN)/python scripts/label_recordings.py $(SHIPPED)/recordings $(BRANCH_RECORDS) --model $(BEFORE_BRANCH)
+	cp -rnT tabhero_hf/checkpoints/tiny $(BEFORE_FRETS)
+	cmp tabhero_hf/checkpoints/tiny/model.safetensors $(BEFORE_FRETS)/model.safetensors
+	$(BIN)/python scripts/label_recordings.py $(SHIPPED)/recordings $(FRETS_RECORDS) --model $(BEFORE_FRETS)
 	$(BIN)/python scripts/render_pieces.py $(SHIPPED)/more_pieces --pieces 18500 --first_seed 30000
-	rm -rf $(BRANCH_DATA) && mkdir -p $(BRANCH_DATA)/data/train
-	cp -f $(SHIPPED)/more_pieces/*.json $(BRANCH_DATA)
-	cp -fl $(SHIPPED)/more_pieces/data/train/*.parquet $(BRANCH_DATA)/data/train
-	$(call link_turns,2,$(BRANCH_RECORDS),$(BRANCH_DATA))
-	$(LAUNCH) scripts/train.py scripts/configs/fret_branch.yaml \
-		--resume_from_checkpoint $(call resumes,$(SHIPPED)/fret_branch)
-	$(BUNDLE) $(addprefix $(SHIPPED)/fret_branch/checkpoint-,1500 1400 1300) --branch_scale 1.5
+	rm -rf $(FRETS_DATA) && mkdir -p $(FRETS_DATA)/data/train
+	cp -f $(SHIPPED)/more_pieces/*.json $(FRETS_DATA)
+	cp -fl $(SHIPPED)/more_pieces/data/train/*.parquet $(FRETS_DATA)/data/train
+	$(call link_turns,2,$(FRETS_RECORDS),$(FRETS_DATA))
+	$(LAUNCH) scripts/train.py scripts/configs/fret_encoder.yaml \
+		--resume_from_checkpoint $(call resumes,$(SHIPPED)/fret_encoder)
+	$(BUNDLE) $(addprefix $(SHIPPED)/fret_encoder/checkpoint-,3500 3250 3000) --fret_encoder_scale 2
 
 # Its pitch head, learned anew from made songs and the same records, in some half an hour.
 pitch-head: setup

@@ -8,8 +8,8 @@ Of several folders, the weights are averaged: the last checkpoints of a run hear
 (Izmailov et al. 2018, arXiv:1803.05407). All else is the first one's. With `--earlier`, what a run started from is
 blended in: what a stage forgets, the one before may still know (Wortsman et al. 2022, arXiv:2109.01903).
 
-With `--branch_scale`, the logits of the fret branch count for more or less than they learned to: a decoder that learns
-from right frets trusts those before too much when it has written them itself.
+With `--fret_encoder_scale`, the logits of the fret encoder count for more or less than they learned to: a decoder that
+learns from right frets trusts those before too much when it has written them itself.
 
 Weights are stored in half precision, for the file alone: unless told otherwise, the model computes in float32. A saved
 folder carries the model's code for those without the package. Within the package that would be a copy, so it is left
@@ -28,7 +28,7 @@ from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME, PROCESSOR_NA
 
 CHECKPOINTS = Path(__file__).parent.parent / "tabhero_hf" / "checkpoints"
 MAX_WEIGHT_BYTES = 30_000_000
-BRANCH_OUTPUT = "model.encoder.fret_branch.fret_head.out."
+FRET_ENCODER_OUTPUT = "model.encoder.fret_encoder.fret_head.out."
 SETTINGS = (CONFIG_NAME, GENERATION_CONFIG_NAME, PROCESSOR_NAME, "tokenizer_config.json", "vocab.json")
 
 
@@ -58,15 +58,15 @@ def mean_weights(folders: list[tuple[Path, float]]) -> dict[str, torch.Tensor]:
     return {name: tensor.half() for name, tensor in total.items()}
 
 
-def scale_branch(weights: dict[str, torch.Tensor], factor: float):
-    """Multiplies the logits of the fret branch, in place.
+def scale_fret_encoder(weights: dict[str, torch.Tensor], factor: float):
+    """Multiplies the logits of the fret encoder, in place.
 
     Raises:
-        ValueError: there is no fret branch.
+        ValueError: there is no fret encoder.
     """
-    names = [name for name in weights if name.startswith(BRANCH_OUTPUT)]
+    names = [name for name in weights if name.startswith(FRET_ENCODER_OUTPUT)]
     if not names:
-        raise ValueError("--branch_scale: the model has no fret branch")
+        raise ValueError("--fret_encoder_scale: the model has no fret encoder")
     for name in names:
         weights[name] = weights[name] * factor
 
@@ -78,7 +78,7 @@ def main():
     )
     parser.add_argument("--earlier", type=Path, help="what the run started from, to blend in")
     parser.add_argument("--earlier_share", type=float, default=0.5, help="its share of the weights")
-    parser.add_argument("--branch_scale", type=float, help="what the fret branch's logits are multiplied by")
+    parser.add_argument("--fret_encoder_scale", type=float, help="what the fret encoder's logits are multiplied by")
     parser.add_argument("--name", default="tiny", help="name of the bundled checkpoint")
     args = parser.parse_args()
     if not 0 < args.earlier_share < 1:
@@ -87,8 +87,8 @@ def main():
         earlier = [(args.earlier, args.earlier_share)] if args.earlier else []
         share = (1 - sum(part for _, part in earlier)) / len(args.folders)
         weights = mean_weights([*((folder, share) for folder in args.folders), *earlier])
-        if args.branch_scale is not None:
-            scale_branch(weights, args.branch_scale)
+        if args.fret_encoder_scale is not None:
+            scale_fret_encoder(weights, args.fret_encoder_scale)
         files = {name: without_code(json.loads((args.folders[0] / name).read_text())) for name in SETTINGS}
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")

@@ -21,7 +21,7 @@ class Arguments:
     pieces: int = field(default=5000, metadata={"help": "Pieces to train on."})
     first_seed: int = field(default=0, metadata={"help": "Of the pieces to train on; each has the next one."})
     held_out_pieces: int = field(default=250, metadata={"help": "Pieces to evaluate on."})
-    max_frames: int = field(default=688, metadata={"help": "Mel frames of a window, of 256 / 22050 s each."})
+    max_frames: int = field(default=689, metadata={"help": "Mel frames of a window, of 256 / 22050 s each."})
 
 
 def main():

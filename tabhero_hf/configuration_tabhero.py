@@ -68,10 +68,9 @@ class TabHeroConfig(PreTrainedConfig):
         fret_pointer (`bool`, defaults to `True`):
             Whether the encoder predicts, for each of its positions, what is struck there, and these scores at the
             current time are added to the logits of the `FRET` tokens, through a gate.
-        fret_branch_layers (`int`, defaults to 0):
-            How many self-attention layers of its own, in place of the encoder's last ones, the fret pointer reads
-            through, with a fret head of its own behind them. At most `encoder_layers`; with 0 it reads the encoder's
-            fret head. Needs `fret_pointer`.
+        fret_encoder (`bool`, defaults to `False`):
+            Whether the fret pointer reads a second encoder, as large as the first, which hears frets for it alone, in
+            place of the encoder's fret head. Needs `fret_pointer`.
         pitch_head (`bool`, defaults to `False`):
             Whether the model names the pitches of notes, see [`~TabHeroForConditionalGeneration.tell_pitches`]. The
             head is trained by itself, by `scripts/train_pitch_head.py`.
@@ -132,7 +131,7 @@ class TabHeroConfig(PreTrainedConfig):
     onset_head: bool = True
     onset_pointer: bool = True
     fret_pointer: bool = True
-    fret_branch_layers: int = 0
+    fret_encoder: bool = False
     pitch_head: bool = False
     fingering_head: bool = False
     listening_loss_weight: float | int = 0.0
@@ -196,12 +195,7 @@ class TabHeroConfig(PreTrainedConfig):
                 f"({self.head_dim}) when the encoder has attention layers",
             )
         self._require(self.onset_head or not self.onset_pointer, "`onset_pointer` needs `onset_head`")
-        self._require(
-            0 <= self.fret_branch_layers <= self.encoder_layers,
-            f"`fret_branch_layers` must be from 0 to `encoder_layers` ({self.encoder_layers}), got "
-            f"{self.fret_branch_layers}",
-        )
-        self._require(self.fret_pointer or not self.fret_branch_layers, "`fret_branch_layers` needs `fret_pointer`")
+        self._require(self.fret_pointer or not self.fret_encoder, "`fret_encoder` needs `fret_pointer`")
         self._require(
             not self.fingering_head or (self.pitch_head and self.fret_pointer),
             "`fingering_head` needs `pitch_head` and `fret_pointer`",

@@ -222,13 +222,14 @@ class WindowBatch:
         self.steps, model, decoder = steps, steps.model, steps.decoder
         config = model.config
         encoder, num_windows, num_charts = model.model.encoder, len(input_features), len(difficulty_ids)
-        heard, mask, forked = encoder.hear(input_features, attention_mask)
+        heard, mask = encoder.hear(input_features, attention_mask)
         states = heard if encoder.output_proj is None else encoder.output_proj(heard)
         self.cross_mask = None if mask is None or mask.all() else mask[:, None, None].bool()
         onset_logits, fret_logits = encoder.listen_for_charts(heard, mask, difficulty_ids, instrument_ids)
-        if encoder.fret_branch is not None:
-            told = frets is not None and not lie_behind(onsets, window_bins)  # and then nobody asks for them
-            fret_logits = None if told else encoder.point_for_charts(forked, mask, difficulty_ids, instrument_ids)
+        if encoder.fret_encoder is not None:
+            asked = input_features, attention_mask, difficulty_ids, instrument_ids
+            told = frets is not None and not lie_behind(onsets, window_bins)  # and then nobody reads them
+            fret_logits = None if told else encoder.fret_encoder.hear_for_charts(*asked)
         onset_logits, fret_logits = (
             None if logits is None else logits.transpose(0, 1).flatten(0, 1) for logits in (onset_logits, fret_logits)
         )

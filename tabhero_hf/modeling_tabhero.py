@@ -49,19 +49,19 @@ class TabHeroEncoderOutput(BaseModelOutput):
         For every time bin of 10 ms, the logit that a charted note starts there.
     fret_logits (`torch.FloatTensor` of shape `(batch_size, encoder_sequence_length, num_fret_tokens)`, *optional*):
         For every position, the logits of the `FRET` tokens of a note just before it.
-    branch_logits (`torch.FloatTensor` of shape `(batch_size, encoder_sequence_length, num_fret_tokens)`, *optional*):
-        The same by the fret branch, which the fret pointer reads instead.
+    fret_encoder_logits (`torch.FloatTensor` of the shape of `fret_logits`, *optional*):
+        The same by the fret encoder, which the fret pointer reads instead.
     """
 
     attention_mask: torch.Tensor | None = None
     onset_logits: torch.FloatTensor | None = None
     fret_logits: torch.FloatTensor | None = None
-    branch_logits: torch.FloatTensor | None = None
+    fret_encoder_logits: torch.FloatTensor | None = None
 
     @property
     def pointer_logits(self) -> torch.FloatTensor | None:
-        """What the fret pointer reads: the branch's logits where the model has one, else the fret head's."""
-        return self.fret_logits if self.branch_logits is None else self.branch_logits
+        """What the fret pointer reads: the fret encoder's logits where the model has one, else the fret head's."""
+        return self.fret_logits if self.fret_encoder_logits is None else self.fret_encoder_logits
 
 
 class TabHeroRotaryEmbedding(nn.Module):
@@ -504,7 +504,7 @@ class TabHeroOnsetPointer(nn.Module):
 
 class TabHeroFretPointer(nn.Module):
     """
-    Turns the logits of the fret branch, or else of the fret head, at the decoder's current time into scores of the
+    Turns the logits of the fret encoder, or else of the fret head, at the decoder's current time into scores of the
     `FRET` tokens: weighed by a gate that starts at 1, and that the decoder's state opens or closes from there.
     """
 
@@ -815,56 +815,8 @@ class TabHeroPreTrainedModel(PreTrainedModel):
         return input_lengths
 
 
-def self_attention_inputs(
-    config: TabHeroConfig,
-    rotary_emb: TabHeroRotaryEmbedding,
-    hidden_states: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-) -> tuple[torch.Tensor | None, tuple[torch.Tensor, torch.Tensor]]:
-    """What [`TabHeroEncoderLayer`] takes beside the states `(batch, positions, width)`: their mask and rotations."""
-    layer_mask = create_bidirectional_mask(config=config, inputs_embeds=hidden_states, attention_mask=attention_mask)
-    positions = torch.arange(hidden_states.shape[1], device=hidden_states.device)[None]
-    return layer_mask, rotary_emb(hidden_states, position_ids=positions)
-
-
-class TabHeroFretBranch(TabHeroPreTrainedModel):
-    """
-    Frets for the fret pointer alone: layers that leave the encoder before its last ones, and a fret head of their own.
-
-    Human charters follow the contour of a melody, and so do the encoder's last layers and its fret head. Where lanes
-    are those of absolute pitches, other layers have to learn what is struck. A model of its own to transformers, so
-    that these layers are not among the encoder's `hidden_states` and `attentions`.
-    """
-
-    def __init__(self, config: TabHeroConfig):
-        super().__init__(config)
-        self.rotary_emb = TabHeroRotaryEmbedding(config)
-        self.layers = nn.ModuleList([TabHeroEncoderLayer(config, idx) for idx in range(config.fret_branch_layers)])
-        self.output_norm = nn.LayerNorm(config.encoder_hidden_size)
-        self.fret_head = TabHeroFretHead(config)
-        self.gradient_checkpointing = False
-        self.post_init()
-
-    def forward(
-        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None, **kwargs: Unpack[TransformersKwargs]
-    ) -> torch.Tensor:
-        """
-        The encoder's states before its last `fret_branch_layers`, `(batch, positions, encoder_hidden_size)`, and their
-        mask `(batch, positions)` -> the states that `fret_head` hears, of the same shape.
-        """
-        beside = self_attention_inputs(self.config, self.rotary_emb, hidden_states, attention_mask)
-        for layer in self.layers:
-            hidden_states = layer(hidden_states, *beside, **kwargs)
-        return self.output_norm(hidden_states)
-
-
-class TabHeroEncoder(TabHeroPreTrainedModel):
+class TabHeroAudioLayers(TabHeroPreTrainedModel):
     """Mel frames to encoder positions: convolutions that shorten time, then optional self-attention layers."""
-
-    _can_record_outputs = {
-        "hidden_states": TabHeroEncoderLayer,
-        "attentions": TabHeroAttention,
-    }
 
     def __init__(self, config: TabHeroConfig):
         super().__init__(config)
@@ -878,11 +830,98 @@ class TabHeroEncoder(TabHeroPreTrainedModel):
         self.rotary_emb = TabHeroRotaryEmbedding(config) if config.encoder_layers else None
         self.layers = nn.ModuleList([TabHeroEncoderLayer(config, idx) for idx in range(config.encoder_layers)])
         self.output_norm = nn.LayerNorm(width)
+        self.gradient_checkpointing = False
+
+    def hear(
+        self,
+        input_features: torch.FloatTensor,
+        attention_mask: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """
+        What is the same for every difficulty and instrument: mel frames and their mask -> hidden states `(batch,
+        positions, encoder_hidden_size)` and their mask `(batch, positions)`.
+        """
+        if input_features.ndim != 3 or input_features.shape[-1] != self.config.num_mel_bins:
+            raise ValueError(
+                f"`input_features` must have shape (batch, frames, {self.config.num_mel_bins}), "
+                f"got {tuple(input_features.shape)}"
+            )
+        hidden_states = self.input_norm(self.input_proj(input_features.to(self.input_proj.weight.dtype)))
+        hidden_states = hidden_states.transpose(1, 2)  # (batch, width, frames)
+        mask = attention_mask[:, None].to(hidden_states.dtype) if attention_mask is not None else None
+        for stage in self.conv_stages:
+            hidden_states, mask = stage(hidden_states, mask)
+        if mask is not None:
+            hidden_states = hidden_states * mask
+            attention_mask = mask[:, 0].to(attention_mask.dtype)
+        hidden_states = F.gelu(self.conv_out(hidden_states)).transpose(1, 2)  # (batch, positions, width)
+
+        if self.layers:
+            layer_mask = create_bidirectional_mask(
+                config=self.config, inputs_embeds=hidden_states, attention_mask=attention_mask
+            )
+            positions = torch.arange(hidden_states.shape[1], device=hidden_states.device)[None]
+            position_embeddings = self.rotary_emb(hidden_states, position_ids=positions)
+            for layer in self.layers:
+                hidden_states = layer(hidden_states, layer_mask, position_embeddings, **kwargs)
+        return self.output_norm(hidden_states), attention_mask
+
+
+class TabHeroFretEncoder(TabHeroAudioLayers):
+    """
+    A second encoder, which hears frets for the fret pointer alone.
+
+    Human charters follow the contour of a melody, and so does what an encoder learns of their charts. Where lanes are
+    those of absolute pitches, another one has to tell what is struck. A model of its own to transformers, so that its
+    layers are not among the encoder's `hidden_states` and `attentions`.
+    """
+
+    def __init__(self, config: TabHeroConfig):
+        super().__init__(config)
+        self.fret_head = TabHeroFretHead(config)
+        self.post_init()
+
+    def forward(
+        self,
+        input_features: torch.FloatTensor,
+        attention_mask: torch.Tensor | None = None,
+        difficulty_ids: torch.LongTensor | None = None,
+        instrument_ids: torch.LongTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> torch.Tensor:
+        """What [`TabHeroEncoder`] takes -> fret logits `(batch, positions, num_fret_tokens)`."""
+        hidden_states, _ = self.hear(input_features, attention_mask, **kwargs)
+        return self.fret_head(hidden_states, difficulty_ids, instrument_ids)
+
+    def hear_for_charts(
+        self,
+        input_features: torch.FloatTensor,
+        attention_mask: torch.Tensor | None,
+        difficulty_ids: torch.LongTensor,
+        instrument_ids: torch.LongTensor,
+    ) -> torch.Tensor:
+        """Fret logits for each of `(charts,)` in turn: `(charts, batch, positions, num_fret_tokens)`."""
+        hidden_states, _ = self.hear(input_features, attention_mask)
+        charts = _rows_of_charts(difficulty_ids, instrument_ids, len(hidden_states))
+        return torch.stack([self.fret_head(hidden_states, *chart) for chart in charts])
+
+
+class TabHeroEncoder(TabHeroAudioLayers):
+    """What the decoder attends to, and when notes are struck and on which frets, as its heads hear it."""
+
+    _can_record_outputs = {
+        "hidden_states": TabHeroEncoderLayer,
+        "attentions": TabHeroAttention,
+    }
+
+    def __init__(self, config: TabHeroConfig):
+        super().__init__(config)
+        width = config.encoder_hidden_size
         self.output_proj = nn.Linear(width, config.hidden_size) if width != config.hidden_size else None
         self.onset_head = TabHeroOnsetHead(config) if config.onset_head else None
         self.fret_head = TabHeroFretHead(config) if config.fret_pointer else None
-        self.fret_branch = TabHeroFretBranch(config) if config.fret_branch_layers else None
-        self.gradient_checkpointing = False
+        self.fret_encoder = TabHeroFretEncoder(config) if config.fret_encoder else None
         self.post_init()
 
     @merge_with_config_defaults
@@ -906,55 +945,22 @@ class TabHeroEncoder(TabHeroPreTrainedModel):
             instrument_ids (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
                 Instrument the onset and fret heads are asked for.
         """
-        hidden_states, attention_mask, forked = self.hear(input_features, attention_mask, **kwargs)
-        onset_logits, fret_logits = self.listen(hidden_states, attention_mask, difficulty_ids, instrument_ids)
-        branch_logits = None
-        if self.fret_branch is not None:
-            branch_states = self.fret_branch(forked, attention_mask, **kwargs)
-            branch_logits = self.fret_branch.fret_head(branch_states, difficulty_ids, instrument_ids)
+        hidden_states, positions_mask = self.hear(input_features, attention_mask, **kwargs)
+        onset_logits, fret_logits = self.listen(hidden_states, positions_mask, difficulty_ids, instrument_ids)
+        fret_encoder_logits = None
+        if self.fret_encoder is not None:
+            fret_encoder_logits = self.fret_encoder(
+                input_features, attention_mask, difficulty_ids, instrument_ids, **kwargs
+            )
         if self.output_proj is not None:
             hidden_states = self.output_proj(hidden_states)
         return TabHeroEncoderOutput(
             last_hidden_state=hidden_states,
-            attention_mask=attention_mask,
+            attention_mask=positions_mask,
             onset_logits=onset_logits,
             fret_logits=fret_logits,
-            branch_logits=branch_logits,
+            fret_encoder_logits=fret_encoder_logits,
         )
-
-    def hear(
-        self,
-        input_features: torch.FloatTensor,
-        attention_mask: torch.Tensor | None = None,
-        **kwargs: Unpack[TransformersKwargs],
-    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-        """
-        What is the same for every difficulty and instrument: mel frames and their mask -> hidden states `(batch,
-        positions, encoder_hidden_size)`, their mask `(batch, positions)`, and the states where the fret branch leaves.
-        """
-        if input_features.ndim != 3 or input_features.shape[-1] != self.config.num_mel_bins:
-            raise ValueError(
-                f"`input_features` must have shape (batch, frames, {self.config.num_mel_bins}), "
-                f"got {tuple(input_features.shape)}"
-            )
-        hidden_states = self.input_norm(self.input_proj(input_features.to(self.input_proj.weight.dtype)))
-        hidden_states = hidden_states.transpose(1, 2)  # (batch, width, frames)
-        mask = attention_mask[:, None].to(hidden_states.dtype) if attention_mask is not None else None
-        for stage in self.conv_stages:
-            hidden_states, mask = stage(hidden_states, mask)
-        if mask is not None:
-            hidden_states = hidden_states * mask
-            attention_mask = mask[:, 0].to(attention_mask.dtype)
-        hidden_states = F.gelu(self.conv_out(hidden_states)).transpose(1, 2)  # (batch, positions, width)
-
-        forked = hidden_states
-        if self.layers:
-            beside = self_attention_inputs(self.config, self.rotary_emb, hidden_states, attention_mask)
-            for index, layer in enumerate(self.layers):
-                if index == len(self.layers) - self.config.fret_branch_layers:
-                    forked = hidden_states
-                hidden_states = layer(hidden_states, *beside, **kwargs)
-        return self.output_norm(hidden_states), attention_mask, forked
 
     def listen(
         self,
@@ -982,21 +988,6 @@ class TabHeroEncoder(TabHeroPreTrainedModel):
         charts = _rows_of_charts(difficulty_ids, instrument_ids, len(hidden_states))
         listened = [self.listen(hidden_states, attention_mask, *chart) for chart in charts]
         return tuple(None if logits[0] is None else torch.stack(logits) for logits in zip(*listened, strict=True))
-
-    def point_for_charts(
-        self,
-        forked: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        difficulty_ids: torch.LongTensor,
-        instrument_ids: torch.LongTensor,
-    ) -> torch.Tensor:
-        """
-        Of each of `(charts,)` in turn the fret branch's logits, of the states where it leaves that [`hear`] gives:
-        `(charts, batch, positions, num_fret_tokens)`.
-        """
-        states = self.fret_branch(forked, attention_mask)
-        charts = _rows_of_charts(difficulty_ids, instrument_ids, len(states))
-        return torch.stack([self.fret_branch.fret_head(states, *chart) for chart in charts])
 
 
 def _rows_of_charts(
@@ -1307,7 +1298,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         labels (`torch.LongTensor` of shape `(batch_size, target_sequence_length)`, *optional*):
             Targets aligned with the logits: the window's tokens without `<BOS>`, then `<EOS>`; -100 is ignored.
             `decoder_input_ids` are made from them when unset. The loss is the token loss plus
-            `listening_loss_weight` times the losses of the onset and fret heads and of the fret branch plus
+            `listening_loss_weight` times the losses of the onset and fret heads and of the fret encoder plus
             `lane_loss_weight` times that of single lanes, all for each target token.
 
         Example:
@@ -1512,7 +1503,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         for start in range(0, len(input_features), batch_size):
             windows = slice(start, start + batch_size)
             mask = None if attention_mask is None else attention_mask[windows].to(self.device)
-            states, mask, _ = encoder.hear(input_features[windows].to(self.device), mask)
+            states, mask = encoder.hear(input_features[windows].to(self.device), mask)
             onset_logits, fret_logits = encoder.listen_for_charts(
                 states, mask, difficulty_ids.to(self.device), instrument_ids.to(self.device)
             )
@@ -1619,7 +1610,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """
-        How far the encoder's own onsets and frets, and those of its fret branch, are from the labels: binary
+        How far the encoder's own onsets and frets, and those of the fret encoder, are from the labels: binary
         cross-entropy summed over time bins and cross-entropy summed over notes, for each target token. Needs no
         decoder, so that an encoder can learn to listen before it is given one.
         """
@@ -1639,7 +1630,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             loss = loss + (losses * has_audio).sum()
         is_fret = (labels >= fret_tokens.start) & (labels < fret_tokens.stop)
         frets = torch.where(is_fret, labels - fret_tokens.start, -100)
-        for fret_logits in (encoder_outputs.fret_logits, encoder_outputs.branch_logits):
+        for fret_logits in (encoder_outputs.fret_logits, encoder_outputs.fret_encoder_logits):
             if fret_logits is not None:
                 fret_scores = self.fret_pointer.read(fret_logits, encoder_outputs.attention_mask, times)
                 loss = loss + F.cross_entropy(fret_scores.float().transpose(1, 2), frets, reduction="sum")

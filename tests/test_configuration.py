@@ -44,11 +44,7 @@ def test_unknown_size_names_the_known_ones():
         ({"num_attention_heads": 0}, "`num_attention_heads` must be positive"),
         ({"num_hidden_layers": 0}, "`num_hidden_layers` must be positive"),
         ({"encoder_layers": -1}, "`encoder_layers` must not be negative"),
-        ({"encoder_layers": 1, "fret_branch_layers": 2}, r"from 0 to `encoder_layers` \(1\)"),
-        (
-            {"encoder_layers": 1, "fret_branch_layers": 1, "fret_pointer": False},
-            "`fret_branch_layers` needs `fret_pointer`",
-        ),
+        ({"fret_encoder": True, "fret_pointer": False}, "`fret_encoder` needs `fret_pointer`"),
         ({"encoder_layers": 1, "encoder_hidden_size": 72}, "when the encoder has attention layers"),
         ({"onset_head": False}, "`onset_pointer` needs `onset_head`"),
     ],

@@ -78,9 +78,9 @@ def unpadded(sequences) -> list[list[list[int]]]:
         {"num_attention_heads": 4, "num_key_value_heads": 2, "encoder_hidden_size": 16, "encoder_layers": 0},
         {"attn_implementation": "eager"},
         {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}},
-        {"encoder_layers": 2, "fret_branch_layers": 1},
+        {"encoder_layers": 2, "fret_encoder": True},
     ],
-    ids=["default", "as the original", "grouped queries", "eager", "partial rotation", "fret branch"],
+    ids=["default", "as the original", "grouped queries", "eager", "partial rotation", "fret encoder"],
 )
 def test_the_ids_are_those_of_generate(fields):
     attention = fields.pop("attn_implementation", "sdpa")
@@ -344,8 +344,8 @@ def test_no_note_is_cut_where_there_are_more_onsets_than_tokens(model):
 @pytest.mark.parametrize(
     ("attention", "tells_frets", "fields"),
     [
-        ("sdpa", True, {"num_key_value_heads": 1, "fret_branch_layers": 1}),
-        ("sdpa", False, {"fret_branch_layers": 1}),
+        ("sdpa", True, {"num_key_value_heads": 1, "fret_encoder": True}),
+        ("sdpa", False, {"fret_encoder": True}),
         ("eager", True, {}),
     ],
 )
@@ -371,10 +371,10 @@ def test_generate_is_told_alike(settings, attention, tells_frets, fields):
             assert unpadded([ids[chart].tolist()]) == unpadded([written.tolist()])
 
 
-def test_a_fret_branch_is_not_asked_where_frets_are_told(monkeypatch):
-    model, inputs = long_winded(fret_branch_layers=1), song(LONG, 1200)
+def test_a_fret_encoder_is_not_asked_where_frets_are_told(monkeypatch):
+    model, inputs = long_winded(fret_encoder=True), song(LONG, 1200)
     onsets = told(model, inputs) & (torch.arange(1400) < LONG[:, None])  # there are more bins than frames
-    monkeypatch.setattr(model.model.encoder, "point_for_charts", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr(model.model.encoder.fret_encoder, "hear", lambda *_: pytest.fail("asked"))
     ids = model.generate_windows(
         **inputs, **CHARTS, max_new_tokens=40, onsets=onsets, frets=torch.zeros_like(onsets, dtype=torch.long)
     )
@@ -383,7 +383,7 @@ def test_a_fret_branch_is_not_asked_where_frets_are_told(monkeypatch):
 
 def test_generate_is_told_alike_where_a_note_lies_behind_the_end():
     # None of the tokens that say so is legal: what follows the first TIME_500 is the model's own.
-    model = long_winded(fret_branch_layers=1)
+    model = long_winded(fret_encoder=True)
     inputs = song(torch.tensor([700]), 700)
     onsets = torch.zeros(3, 1, 1400, dtype=torch.bool)
     onsets[..., [100, 1300]] = True

@@ -191,7 +191,7 @@ def test_gradient_checkpointing_gives_the_same_gradients():
     inputs, labels = window(100, 2), note_tokens(2)[:, 1:]
     gradients = []
     for checkpointing in (False, True):
-        model = small_model(listening_loss_weight=1.0).train()
+        model = twofold_model(listening_loss_weight=1.0).train()
         if checkpointing:
             model.gradient_checkpointing_enable()
         model(**inputs, labels=labels, use_cache=False).loss.backward()
@@ -251,48 +251,48 @@ def test_the_decoder_s_state_opens_and_closes_the_fret_pointer():
         assert scores[0, 1].abs().max() < 1e-5 < scores[0, 0].abs().max()
 
 
-def branched_model(**fields) -> TabHeroForConditionalGeneration:
-    return small_model(encoder_layers=3, fret_branch_layers=2, **fields)
+def twofold_model(**fields) -> TabHeroForConditionalGeneration:
+    return small_model(encoder_layers=2, fret_encoder=True, **fields)
 
 
-def test_a_fret_branch_changes_the_frets_that_are_written_and_nothing_else():
-    model, inputs, labels = branched_model(), window(100, 2), note_tokens(2)[:, 1:]
+def test_a_fret_encoder_changes_the_frets_that_are_written_and_nothing_else():
+    model, inputs, labels = twofold_model(), window(100, 2), note_tokens(2)[:, 1:]
     frets = slice(model.config.fret_tokens.start, model.config.fret_tokens.stop)
     with torch.no_grad():
         before, encoded = model(**inputs, labels=labels).logits, model.model.encode(**inputs)
-        for parameter in model.model.encoder.fret_branch.parameters():
+        for parameter in model.model.encoder.fret_encoder.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
         after, again = model(**inputs, labels=labels).logits, model.model.encode(**inputs)
     assert not torch.allclose(after[..., frets], before[..., frets], atol=1e-3)
     after[..., frets] = before[..., frets]
     assert torch.equal(after, before)
     assert torch.equal(again.fret_logits, encoded.fret_logits)
-    assert not torch.allclose(again.branch_logits, encoded.branch_logits, atol=1e-3)
+    assert not torch.allclose(again.fret_encoder_logits, encoded.fret_encoder_logits, atol=1e-3)
 
 
-def test_a_fret_branch_like_the_encoder_s_last_layers_hears_what_they_do():
-    model, inputs = branched_model(), window(100, 2)
+@pytest.mark.parametrize("layers", [0, 2])
+def test_a_fret_encoder_like_the_encoder_hears_what_that_does(layers):
+    model, inputs = small_model(encoder_layers=layers, fret_encoder=True), window(100, 2)
     encoder = model.model.encoder
-    encoder.fret_branch.layers.load_state_dict(encoder.layers[1:].state_dict())
-    encoder.fret_branch.output_norm.load_state_dict(encoder.output_norm.state_dict())
-    encoder.fret_branch.fret_head.load_state_dict(encoder.fret_head.state_dict())
+    same = encoder.fret_encoder.state_dict().keys()
+    encoder.fret_encoder.load_state_dict({name: encoder.state_dict()[name] for name in same})
     inputs["attention_mask"] = torch.ones(2, 100, dtype=torch.long)
     inputs["attention_mask"][1, 60:] = 0
     with torch.no_grad():
         encoded = encoder(**inputs)
-    assert torch.equal(encoded.branch_logits, encoded.fret_logits)
+    assert torch.equal(encoded.fret_encoder_logits, encoded.fret_logits)
 
 
-def test_the_encoder_s_states_are_told_without_those_of_its_fret_branch():
+def test_the_encoder_s_states_are_told_without_those_of_the_fret_encoder():
     inputs = window(100)
     with torch.no_grad():
-        encoded = branched_model().model.encoder(**inputs, output_hidden_states=True)
-        plain = small_model(encoder_layers=3).model.encoder(**inputs, output_hidden_states=True)
+        encoded = twofold_model().model.encoder(**inputs, output_hidden_states=True)
+        plain = small_model(encoder_layers=2).model.encoder(**inputs, output_hidden_states=True)
     assert len(encoded.hidden_states) == len(plain.hidden_states)
 
 
-def test_a_fret_branch_is_saved_and_searched_and_told_as_a_tuple(tmp_path):
-    model, inputs, ids = branched_model(), window(100, 2), note_tokens(2)
+def test_a_fret_encoder_is_saved_and_searched_and_told_as_a_tuple(tmp_path):
+    model, inputs, ids = twofold_model(), window(100, 2), note_tokens(2)
     with torch.no_grad():
         expected = model(**inputs, decoder_input_ids=ids).logits
         encoded = model.model.encode(**inputs)
@@ -305,13 +305,13 @@ def test_a_fret_branch_is_saved_and_searched_and_told_as_a_tuple(tmp_path):
         assert len(model.generate(**inputs, num_beams=3, max_new_tokens=12)) == 2
 
 
-def test_a_fret_branch_learns_beside_the_fret_head():
-    model, inputs, labels = branched_model(listening_loss_weight=1.0), window(100, 2), note_tokens(2)[:, 1:]
+def test_a_fret_encoder_learns_beside_the_fret_head():
+    model, inputs, labels = twofold_model(listening_loss_weight=1.0), window(100, 2), note_tokens(2)[:, 1:]
     encoded = model.model.encode(**inputs)
     model.listening_loss(encoded, labels).backward()
-    for head in (model.model.encoder.fret_head, model.model.encoder.fret_branch.fret_head):
+    for head in (model.model.encoder.fret_head, model.model.encoder.fret_encoder.fret_head):
         assert head.out.weight.grad.abs().max() > 0
-    assert model.model.encoder.fret_branch.layers[0].mlp.up_proj.weight.grad.abs().max() > 0
+    assert model.model.encoder.fret_encoder.layers[0].mlp.up_proj.weight.grad.abs().max() > 0
 
 
 def test_weights_from_before_the_fret_pointer_had_a_gate_do_what_they_did(tmp_path):

@@ -28,8 +28,8 @@ class ModelArguments:
     )
     onset_pointer: bool = field(default=True, metadata={"help": "Whether TIME tokens point to onsets heard."})
     fret_pointer: bool = field(default=True, metadata={"help": "Whether FRET tokens point to frets heard."})
-    fret_branch_layers: int = field(
-        default=0, metadata={"help": "Layers of the encoder that a new model has again for its fret pointer alone."}
+    fret_encoder: bool = field(
+        default=False, metadata={"help": "Whether the fret pointer of a new model reads an encoder of its own."}
     )
     listening_loss_weight: float = field(
         default=1.0, metadata={"help": "Weight of the losses of the encoder's own onsets and frets."}
@@ -52,7 +52,7 @@ class ModelArguments:
             encoder_layers=self.encoder_layers,
             onset_pointer=self.onset_pointer,
             fret_pointer=self.fret_pointer,
-            fret_branch_layers=self.fret_branch_layers,
+            fret_encoder=self.fret_encoder,
             **fields,
         )
 

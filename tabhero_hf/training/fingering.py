@@ -176,7 +176,7 @@ def hear_charted_songs(
     digest = hashlib.sha256()
     for part in (model.model.encoder, model.pitch_head):
         for name, weight in part.state_dict().items():
-            if not name.startswith("fret_branch."):  # by which only the decoder hears
+            if not name.startswith("fret_encoder."):  # by which only the decoder hears
                 digest.update(weight.detach().float().cpu().numpy().tobytes())
     make = partial(heard_notes, model=path, seconds=seconds, soundfont=soundfont, records=records)
     return kept_songs(folder, seeds, {**settings, "weights": digest.hexdigest()}, make, HeardCharts)

@@ -131,7 +131,7 @@ def _facts(config: TabHeroConfig) -> dict[str, str]:
         "Parameters": f"{parameters / 1e6:.1f} million",
         "Encoder": f"width {config.encoder_hidden_size}, {config.downsample_factor} mel frames to a position, "
         f"{config.encoder_layers} self-attention layers"
-        + (f", {config.fret_branch_layers} for the fret pointer alone" if config.fret_branch_layers else ""),
+        + ("; a second encoder of this kind for the fret pointer" if config.fret_encoder else ""),
         "Decoder": f"width {config.hidden_size}, {config.num_hidden_layers} layers, {heads}",
         "Pointers": ", ".join(
             name for name, on in (("onset", config.onset_pointer), ("fret", config.fret_pointer)) if on

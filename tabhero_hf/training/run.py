@@ -34,7 +34,7 @@ SIZE_FIELDS = (
     "encoder_layers",
     "onset_pointer",
     "fret_pointer",
-    "fret_branch_layers",
+    "fret_encoder",
     "pitch_head",
     "fingering_head",
 )
@@ -210,6 +210,9 @@ def _model(
         model = TabHeroForConditionalGeneration.from_pretrained(
             model_args.model_name_or_path, dtype=torch.float32, **options
         )
+        if model_args.fret_encoder and not model.config.fret_encoder:
+            name = model_args.model_name_or_path
+            raise ValueError(f"{name} has no fret encoder: `scripts/add_fret_encoder.py` gives it one")
     else:
         config = model_args.new_config(
             num_mel_bins=processor.feature_extractor.feature_size,
@@ -224,8 +227,8 @@ def _model(
     for head in (model.pitch_head, model.fingering_head):
         if head is not None:
             head.requires_grad_(False)  # they learn from made songs' notes, by scripts of their own
-    if model.config.fret_branch_layers and not model_args.listening_loss_weight:
-        model.model.encoder.fret_head.requires_grad_(False)  # the branch is read in its place
+    if model.config.fret_encoder and not model_args.listening_loss_weight:
+        model.model.encoder.fret_head.requires_grad_(False)  # the fret encoder is read in its place
     if not any(weight.requires_grad for weight in model.parameters()):
         raise ValueError(f"nothing of {model_args.trainable} is trained here")
     model.generation_config.max_new_tokens = model.generation_config.max_new_tokens or MAX_NEW_TOKENS

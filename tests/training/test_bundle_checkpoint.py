@@ -48,21 +48,21 @@ def test_what_a_run_started_from_is_blended_in(copies, monkeypatch, tmp_path, op
         torch.testing.assert_close(tensor.float(), before[name].float() + 1 - share, rtol=2e-3, atol=2e-3)
 
 
-def test_the_fret_branch_counts_for_more(copies, monkeypatch, tmp_path):
-    bundled = bundle(monkeypatch, tmp_path, copies[0], "--branch_scale", "1.5")
+def test_the_fret_encoder_counts_for_more(copies, monkeypatch, tmp_path):
+    bundled = bundle(monkeypatch, tmp_path, copies[0], "--fret_encoder_scale", "1.5")
     weights, before = (load_file(folder / "model.safetensors") for folder in (bundled, copies[0]))
-    output = {f"model.encoder.fret_branch.fret_head.out.{name}" for name in ("weight", "bias")}
+    output = {f"model.encoder.fret_encoder.fret_head.out.{name}" for name in ("weight", "bias")}
     assert {name for name in before if not torch.equal(weights[name], before[name])} == output
     for name in output:
         torch.testing.assert_close(weights[name].float(), 1.5 * before[name].float(), rtol=1e-3, atol=0)
 
 
-def test_a_fret_branch_that_is_not_there_is_not_scaled(copies, monkeypatch, tmp_path):
+def test_a_fret_encoder_that_is_not_there_is_not_scaled(copies, monkeypatch, tmp_path):
     weights = load_file(copies[0] / "model.safetensors")
-    kept = {name: tensor for name, tensor in weights.items() if ".fret_branch." not in name}
+    kept = {name: tensor for name, tensor in weights.items() if ".fret_encoder." not in name}
     save_file(kept, copies[0] / "model.safetensors")
-    with pytest.raises(SystemExit, match="the model has no fret branch"):
-        bundle(monkeypatch, tmp_path, copies[0], "--branch_scale", "1.5")
+    with pytest.raises(SystemExit, match="the model has no fret encoder"):
+        bundle(monkeypatch, tmp_path, copies[0], "--fret_encoder_scale", "1.5")
     assert not (tmp_path / "tabhero_hf").exists()
 
 

@@ -229,16 +229,22 @@ def test_a_head_that_learns_elsewhere_is_not_trained_here(flags, small_model, tm
         train(*parse_arguments([*flags(model_name_or_path=tmp_path / "pitched"), "--trainable", "pitch_head"]))
 
 
-def test_a_new_model_has_a_fret_branch_that_learns_alone(flags, tmp_path):
-    branch = ["--trainable", "model.encoder.fret_branch"]
-    new = {"model_name_or_path": "", "encoder_layers": 2, "fret_branch_layers": 1, "max_steps": 2}
-    trainer = train(*parse_arguments([*flags(**new), *branch]))
+def test_a_new_model_has_a_fret_encoder_that_learns_alone(flags, tmp_path):
+    alone = ["--trainable", "model.encoder.fret_encoder"]
+    new = {"model_name_or_path": "", "fret_encoder": True, "max_steps": 2}
+    trainer = train(*parse_arguments([*flags(**new), *alone]))
     learning = {name for name, weight in trainer.model.named_parameters() if weight.requires_grad}
-    assert learning == {name for name, _ in trainer.model.named_parameters() if ".fret_branch." in name}
+    assert learning == {name for name, _ in trainer.model.named_parameters() if ".fret_encoder." in name}
     assert load_file(tmp_path / "run" / "model.safetensors").keys() >= learning
-    fewer = flags(**{**new, "fret_branch_layers": 2, "resume_from_checkpoint": "true"})
-    with pytest.raises(ValueError, match="fret_branch_layers 1, but this run's model has 2"):
-        train(*parse_arguments(fewer))
+    assert "; a second encoder of this kind for the fret pointer |" in (tmp_path / "run" / "README.md").read_text()
+    without = flags(**{**new, "fret_encoder": False, "resume_from_checkpoint": "true"})
+    with pytest.raises(ValueError, match="fret_encoder True, but this run's model has False"):
+        train(*parse_arguments(without))
+
+
+def test_a_trained_model_gets_no_fret_encoder_on_the_way(flags, small_model):
+    with pytest.raises(ValueError, match="has no fret encoder: `scripts/add_fret_encoder.py` gives it one"):
+        train(*parse_arguments(flags(model_name_or_path=small_model, fret_encoder=True)))
 
 
 def test_decay_leaves_norms_biases_and_embeddings_out(flags):
