@@ -17,6 +17,7 @@ import torch
 from tabhero_hf import TabHeroForConditionalGeneration, TabHeroProcessor
 from tabhero_hf.data.schema import FEATURE_FIELDS
 from tabhero_hf.modeling_tabhero import TabHeroFretEncoder
+from tabhero_hf.training.run import first_difference
 
 SAME = (
     "fret_pointer",
@@ -52,11 +53,12 @@ def main():
         sys.exit(f"error: {error}")
     if not model.config.fret_pointer:
         sys.exit(f"error: {args.model} has no fret pointer to read it")
-    compared = [(name, other.config, model.config) for name in SAME]
-    compared += [(name, hears.feature_extractor, processor.feature_extractor) for name in FEATURE_FIELDS]
-    for name, of_other, of_model in compared:
-        has, needs = getattr(of_other, name), getattr(of_model, name)
-        if has != needs:
+    for names, of_other, of_model in (
+        (SAME, other.config, model.config),
+        (FEATURE_FIELDS, hears.feature_extractor, processor.feature_extractor),
+    ):
+        if difference := first_difference(names, of_other, of_model):
+            name, has, needs = difference
             sys.exit(f"error: {args.other} has {name} {has}, but {args.model} has {needs}")
     encoder, heard = TabHeroFretEncoder(model.config), other.model.encoder.state_dict()
     encoder.load_state_dict({name: heard[name] for name in encoder.state_dict()})

@@ -193,7 +193,7 @@ def _processor(model_args: ModelArguments, data_args: DataArguments) -> TabHeroP
 
 def _check_features(data_args: DataArguments, processor: TabHeroProcessor):
     prepared = published_extractor(data_args.dataset, data_args.dataset_revision)
-    if prepared and (difference := _first_difference(FEATURE_FIELDS, prepared, processor.feature_extractor)):
+    if prepared and (difference := first_difference(FEATURE_FIELDS, prepared, processor.feature_extractor)):
         name, has, needs = difference
         raise ValueError(
             f"the dataset {data_args.dataset!r} was prepared with {name} {has}, but the model hears {needs}: prepare "
@@ -234,7 +234,7 @@ def _model(
     model.generation_config.max_new_tokens = model.generation_config.max_new_tokens or MAX_NEW_TOKENS
     if checkpoint:
         saved = TabHeroConfig.from_pretrained(checkpoint)
-        if difference := _first_difference(SIZE_FIELDS, saved, model.config):
+        if difference := first_difference(SIZE_FIELDS, saved, model.config):
             name, has, needs = difference
             raise ValueError(f"{checkpoint} has {name} {has}, but this run's model has {needs}")
     return model
@@ -255,7 +255,7 @@ def _train_only(model: TabHeroForConditionalGeneration, beginnings: list[str]):
         weight.requires_grad_(name.startswith(tuple(beginnings)))
 
 
-def _first_difference(names: Iterable[str], one: object, other: object) -> tuple[str, object, object] | None:
+def first_difference(names: Iterable[str], one: object, other: object) -> tuple[str, object, object] | None:
     """The first of these attributes in which two objects differ, and its values."""
     pairs = ((name, getattr(one, name), getattr(other, name)) for name in names)
     return next((pair for pair in pairs if pair[1] != pair[2]), None)
