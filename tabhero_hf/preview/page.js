@@ -152,7 +152,8 @@ const clicks = {
 
   enable(kind, on) {
     this[kind] = on;
-    if (on) this.wake();
+    this.wake();
+    this.restart();
   },
 
   wake() {
@@ -161,17 +162,18 @@ const clicks = {
     this.context.resume();
   },
 
-  // What lies right here sounds, and what was handed over before does not.
+  // What lies right here sounds, however late the next frame is, and what was handed over before does not.
   restart() {
     this.through = clock.time - 0.001;
     for (const { tone, start } of this.waiting) {
       if (start > this.context.currentTime) tone.disconnect();
     }
     this.waiting = [];
+    if (clock.playing) this.schedule(clock.time);
   },
 
   schedule(time) {
-    if (!this.context) return this.restart();
+    if (!this.context) return;
     // Nothing is scheduled in a hidden tab: what it missed is past.
     this.through = Math.max(this.through, time - MISSED);
     // What the context renders now is heard later by its latency; the audio's time is the one heard.
