@@ -17,7 +17,7 @@ SHORTEST = 0.075
 BINARY, TRIPLETS = 4, 3
 """Parts of a beat, or of the half, quarter or eighth of it that leads to places that near."""
 
-NEUTRAL = {Difficulty.EASY: -2.35, Difficulty.MEDIUM: -1.75, Difficulty.HARD: -1.4, Difficulty.EXPERT: -1.2}
+NEUTRAL = {Difficulty.EASY: -2.35, Difficulty.MEDIUM: -1.75, Difficulty.HARD: -1.4, Difficulty.EXPERT: -1.15}
 """Log-odds of a note at a place that speak neither for nor against one. Listeners are the less sure the less a song is
 like those they have learned from, so that these are below the log-odds of a usual place. These, the first ``TRUST``
 and ``ENOUGH`` were chosen for the bundled checkpoint, see docs/charting.md."""
@@ -38,11 +38,14 @@ TRUST = 0.75, 3.0
 """Of the log-odds beyond that, as places next to each other are heard by the same ear: of a listener who is not sure,
 and of one who is."""
 
-PASSAGE_BEATS = 8.0
-"""Standard deviation of the passage around a beat that has one rhythm."""
+PASSAGE_BEATS, SECTION_BEATS = 8.0, 32.0
+"""Standard deviations of the passage and of the section around a beat, each of which has a rhythm of its own."""
 
-USUAL, USUAL_WEIGHT = 0.3, 0.05
-"""How often there is a note at a place in general, and how much that counts, in passages."""
+USUAL = 0.3
+"""How often there is a note at a place in general, which counts as much as one place of the song."""
+
+AS_AROUND = 0.5
+"""How much a section is as the song is, and a passage as its section, beside what is heard in it."""
 
 ROUNDS = 12
 ENOUGH = 0.6
@@ -85,7 +88,8 @@ def find_onsets(
     Every place of the grid holds a note or does not. How usual a note is on beats, halves, quarters and so on, around
     a place, is told from how likely notes are there (expectation maximisation, [Dempster et al.,
     1977](https://doi.org/10.1111/j.2517-6161.1977.tb01600.x)): a run of sixteenths is not torn where one of them is
-    hardly heard, and a song in eighths has none between them for an echo.
+    hardly heard, and a song in eighths has none between them for an echo. Where a passage says little of itself, it
+    is as its section is, and that as the song is.
 
     Where there is no beat to go by, peaks of the probabilities are the places, and passages differ in density alone.
 
@@ -137,25 +141,31 @@ def _parted(values: np.ndarray) -> tuple[float, float]:
 
 
 def _with_rhythm(evidence: np.ndarray, places: _Places) -> np.ndarray:
-    """How likely a note is at each place, by the evidence there and by how usual notes are at such places."""
+    """How likely a note is at each place, by the evidence there and by how usual notes are at such places: in the
+    passage around it, which is much as its section is, as that is as the song is (empirical Bayes)."""
     kinds, kind = np.unique(places.parts, return_inverse=True)
     beat = places.beats - places.beats.min()
     shape = beat.max() + 1, len(kinds)
     likely = 1 / (1 + np.exp(-evidence))
-    count = _passages(np.ones(len(beat)), beat, kind, shape)
-    weight = USUAL_WEIGHT * count.max(axis=0)
+    spreads = SECTION_BEATS, PASSAGE_BEATS
+    counts = [_around(np.ones(len(beat)), beat, kind, shape, spread) for spread in spreads]
     for _ in range(ROUNDS):
-        usual = (_passages(likely, beat, kind, shape) + weight * USUAL) / (count + weight)
+        usual = (np.bincount(kind, likely) + USUAL) / (np.bincount(kind) + 1)
+        for spread, count in zip(spreads, counts, strict=True):
+            weight = AS_AROUND * count.max(axis=0)
+            usual = (_around(likely, beat, kind, shape, spread) + weight * usual) / (count + weight)
         usual = usual[beat, kind]
         likely = 1 / (1 + np.exp(-evidence) * (1 - usual) / usual)
     return likely
 
 
-def _passages(values: np.ndarray, beat: np.ndarray, kind: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Sums of values over the passage around each beat, by kind, of ``shape`` (beats, kinds)."""
+def _around(
+    values: np.ndarray, beat: np.ndarray, kind: np.ndarray, shape: tuple[int, int], spread: float
+) -> np.ndarray:
+    """Sums of values over what is around each beat, by kind, of ``shape`` (beats, kinds)."""
     table = np.zeros(shape)
     np.add.at(table, (beat, kind), values)
-    return gaussian_filter1d(table, PASSAGE_BEATS, axis=0, mode="constant")
+    return gaussian_filter1d(table, spread, axis=0, mode="constant")
 
 
 def _places(probability: np.ndarray, tempo_map: TempoMap, offset: float, bin_seconds: float) -> _Places:

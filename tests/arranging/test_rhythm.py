@@ -89,6 +89,18 @@ def test_each_passage_has_a_rhythm_of_its_own():
     assert shares(beats, played)[1] == 1
 
 
+def test_a_passage_that_is_hardly_heard_is_as_the_song_is():
+    unsure = np.arange(32, 48, 0.25)
+    # All in sixteenths, but for what nobody can tell.
+    beats = found(listened(SIXTEENTHS, np.where(np.isin(SIXTEENTHS, unsure), 0.12, 0.7)))
+    assert shares(beats, SIXTEENTHS) == (1, 1)
+    # The same between eighths.
+    around = SIXTEENTHS[(SIXTEENTHS % 0.5 == 0) & ~np.isin(SIXTEENTHS, unsure)]
+    played = np.concatenate([around, unsure])
+    beats = found(listened(played, np.repeat([0.7, 0.12], [len(around), len(unsure)])))
+    assert (beats % 0.5 == 0).all() and shares(beats, around)[1] == 1
+
+
 @pytest.mark.parametrize("late", [0.0, 0.03])
 def test_triplets_are_heard_as_such(late):
     played = np.concatenate([np.arange(0, 40, 1 / 3), np.arange(40, 80, 0.25)])
