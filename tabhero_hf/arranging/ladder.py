@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 
@@ -24,8 +25,8 @@ NEAR_SECONDS = 0.07
 REDUCED = 0.95
 """The part of a harder difficulty's notes that an easier one has at most."""
 
-RAISED = 0.75
-"""The part that it has at least, as far as its shortest gap allows: what human charters keep on Hard."""
+RAISED = {Difficulty.EASY: 0.75, Difficulty.MEDIUM: 0.65, Difficulty.HARD: 0.75}
+"""The part that it has at least, as far as its shortest gap allows: what human charters keep on Hard and Medium."""
 
 
 def climb(tracks: Mapping[Difficulty, Track], tempo_map: TempoMap) -> dict[Difficulty, Track]:
@@ -56,7 +57,8 @@ def climb(tracks: Mapping[Difficulty, Track], tempo_map: TempoMap) -> dict[Diffi
             notes = _on_onsets(notes, above, tempo_map)
             notes = _filled(notes, above, difficulty, measures)
             # A difficulty that was not asked for is between them all the same.
-            due = int(RAISED ** (harder - difficulty) * len(above))
+            between = [RAISED[level] for level in Difficulty if difficulty <= level < harder]
+            due = int(prod(between) * len(above))
             # First the strongest, which drive out what is weaker and too close; then what still fits between.
             notes = _raised(notes, above, due, difficulty, 0.0, tempo_map, measures)
             notes = _thinned(notes, gap, tempo_map, measures)
