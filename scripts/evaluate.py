@@ -102,7 +102,7 @@ class ModelCharter:
         started = time.perf_counter()
         result = self.pipeline(waveform, **self.settings)
         self.spent += time.perf_counter() - started
-        self.heard += len(waveform) / self.sampling_rate
+        self.heard += waveform.shape[-1] / self.sampling_rate
         charts = {names(track): result["chart"].to_seconds(*track) for track in result["chart"].tracks}
         return result["notes"], {track: charts.get(track, []) for track in result["notes"]}
 
@@ -134,7 +134,8 @@ def evaluate(args: Arguments):
     charter = ModelCharter(args, tracks)
     other = None
     if args.other_audio:
-        other = load_audio(args.other_audio, charter.sampling_rate)[: samples(args.max_seconds, charter)]
+        other = load_audio(args.other_audio, charter.sampling_rate, stereo=True)
+        other = other[:, : samples(args.max_seconds, charter)]
     songs = [song for song in tqdm(songs, unit="song") if listen(song, charter, args.max_seconds)]
     if other is not None:
         _, other = charter(other)
@@ -188,12 +189,13 @@ def read_songs(
 def listen(song: HeardSong, charter: ModelCharter, max_seconds: float | None) -> bool:
     """Lets the model and the baselines hear a song; says so and returns False if its audio cannot be used."""
     try:
-        waveform = load_audio(song.stems, charter.sampling_rate)[: samples(max_seconds, charter)]
+        stereo = load_audio(song.stems, charter.sampling_rate, stereo=True)[:, : samples(max_seconds, charter)]
     except ValueError as error:
         print(f"left out: {song.name}: {error}", file=sys.stderr)
         return False
+    waveform = stereo.mean(axis=0)
     song.seconds = len(waveform) / charter.sampling_rate
-    song.heard, song.model = charter(waveform)
+    song.heard, song.model = charter(stereo)
     _, song.silence = charter(near_silence(len(waveform)))
     song.onsets = LibrosaOnsets(waveform, charter.sampling_rate)
     song.fitted = fitted_eighth_notes(waveform, charter.sampling_rate)

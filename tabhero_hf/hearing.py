@@ -1,4 +1,4 @@
-"""What a model hears of the notes of a song's charts, once it is known when they are."""
+"""What a model hears of a song: onsets in its middle and at its sides, and notes, once it is known when they are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import torch
 
 from .audio.note_spectra import NoteSpectra, hear_notes
 from .tokenization_tabhero import TIME_STEP
+
+AT_SIDES, SURER = 1 / 3, 0.2
+"""How much of log-odds is what is heard at a song's sides, and what is added: two who are of different minds are less
+sure together than each is."""
 
 
 class HeardNotes(NamedTuple):
@@ -42,6 +46,12 @@ def places_of_bins(starts: Sequence[float], window_bins: int, song_bins: int) ->
     return window, time
 
 
+def with_sides(middle: torch.Tensor, sides: torch.Tensor) -> torch.Tensor:
+    """How likely onsets are by what is heard in the middle of a song and at its sides, probabilities of one shape."""
+    odds = (each.float().logit(eps=1e-6) for each in (middle, sides))
+    return (torch.lerp(*odds, AT_SIDES) + SURER).sigmoid()
+
+
 def hear_charts(
     model,
     waveform: np.ndarray,
@@ -50,6 +60,7 @@ def hear_charts(
     places: tuple[np.ndarray, np.ndarray],
     instruments: Sequence[int],
     seconds: Sequence[np.ndarray],
+    sides: np.ndarray | None = None,
 ) -> list[HeardNotes]:
     """The notes of each chart of a song.
 
@@ -62,8 +73,9 @@ def hear_charts(
         places: of :func:`places_of_bins`.
         instruments: of each chart.
         seconds: of each chart's notes, ascending, ``(notes,)``.
+        sides: what stands beside the waveform in a stereo recording, of the same shape.
     """
-    spectra = hear_notes(waveform, model.config.sampling_rate, seconds)
+    spectra = hear_notes(waveform, model.config.sampling_rate, seconds, sides)
     positions = model._get_feat_extract_output_lengths(attention_mask.sum(dim=1)).cpu()
     charts = []
     for chart, instrument in enumerate(instruments):

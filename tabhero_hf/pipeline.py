@@ -13,12 +13,13 @@ from .audio.beats import Beats, track_beats
 from .audio.harmony import chroma_between
 from .audio.likeness import compare_notes
 from .audio.loading import load_audio
+from .audio.stereo import middle_and_sides
 from .charts import Difficulty, Instrument, TempoMap
 from .charts.measures import Measures
 from .charts.mend import with_aligned_meters
 from .configuration_tabhero import TabHeroConfig
 from .generation_tabhero import TabHeroToldNotesLogitsProcessor
-from .hearing import hear_charts, places_of_bins
+from .hearing import hear_charts, places_of_bins, with_sides
 from .tokenization_tabhero import LANE_SETS, TIME_STEP
 
 SILENCE = 1e-4  # a peak of -80 dBFS: below it there is no music, only dither
@@ -40,8 +41,8 @@ class AudioToChartPipeline(Pipeline):
     ```
 
     A song is a path to an audio file, a list of stems in a dictionary `{"stems": [paths]}`, a song folder, a waveform
-    `(samples,)` at the model's sampling rate, or a dictionary `{"array": samples, "sampling_rate": Hz}`. Call
-    parameters:
+    at the model's sampling rate, `(samples,)` or left and right `(2, samples)`, or a dictionary `{"array": samples,
+    "sampling_rate": Hz}`. Call parameters:
 
     - `difficulties`, `instruments` (`list`, default all four and `["lead"]`): names or numbers.
     - `window_batch_size` (`int`): windows, each for one difficulty and instrument, decoded at once. As many as half of
@@ -136,8 +137,12 @@ class AudioToChartPipeline(Pipeline):
         offset: float | None = None,
         on_beat: bool = True,
     ) -> dict:
-        waveform, rate = self._waveform(song), self.feature_extractor.sampling_rate
+        rate = self.feature_extractor.sampling_rate
+        waveform, sides = middle_and_sides(self._waveform(song))
         inputs = self.feature_extractor(waveform, sampling_rate=rate, return_tensors="pt")
+        if sides is not None:
+            beside = self.feature_extractor(sides, sampling_rate=rate, return_tensors="pt")
+            inputs["sides_features"] = beside["input_features"]
         if tempo_map is None:
             beats = track_beats(waveform, rate, bpm=bpm, offset=offset)
         else:
@@ -145,6 +150,7 @@ class AudioToChartPipeline(Pipeline):
         return {
             **inputs,
             "waveform": waveform,
+            "sides": sides,
             "beats": beats,
             "on_beat": on_beat and (beats.confidence is None or bool((beats.confidence >= LOW_CONFIDENCE).any())),
             "asked": [(instrument, difficulty) for instrument in instruments for difficulty in difficulties],
@@ -153,13 +159,13 @@ class AudioToChartPipeline(Pipeline):
     def _waveform(self, song) -> np.ndarray:
         sampling_rate = self.feature_extractor.sampling_rate
         if isinstance(song, (str, os.PathLike)):
-            return load_audio(song, sampling_rate)
+            return load_audio(song, sampling_rate, stereo=True)
         if isinstance(song, dict) and "stems" in song:
-            return load_audio(song["stems"], sampling_rate)
+            return load_audio(song["stems"], sampling_rate, stereo=True)
         if isinstance(song, np.ndarray):
             song = {"array": song, "sampling_rate": sampling_rate}
         if isinstance(song, dict) and {"array", "sampling_rate"} <= song.keys():
-            return _mono(np.asarray(song["array"], dtype=np.float32), song["sampling_rate"], sampling_rate)
+            return _resampled(np.asarray(song["array"], dtype=np.float32), song["sampling_rate"], sampling_rate)
         raise TypeError(
             "a song is a path, a waveform, {'stems': [paths]} or {'array': samples, 'sampling_rate': Hz}, "
             f"not {type(song).__name__}"
@@ -226,9 +232,13 @@ class AudioToChartPipeline(Pipeline):
         How likely a note is in each bin of the song, for each chart; the bins of its windows that notes begin in, and
         which `FRET` token each of them has, `(charts, windows, bins)`. `None` for what the model cannot tell.
         """
-        heard, heard_frets = self.model.listen(**audio, difficulty_ids=difficulties, instrument_ids=instruments)
+        of_charts = {"difficulty_ids": difficulties, "instrument_ids": instruments}
+        heard, heard_frets = self.model.listen(**audio, **of_charts)
         if heard is None:
             return None, None, None
+        if inputs["sides"] is not None:
+            audio = {**audio, "input_features": inputs["sides_features"]}
+            heard = with_sides(heard, self.model.listen(**audio, **of_charts)[0])
         starts, beats, asked = inputs["window_start"].tolist(), inputs["beats"], inputs["asked"]
         rate = self.feature_extractor.sampling_rate
         places = places_of_bins(starts, heard.shape[2], round(len(inputs["waveform"]) / rate / TIME_STEP))
@@ -269,7 +279,14 @@ class AudioToChartPipeline(Pipeline):
         """
         instruments = [instrument for instrument, _ in inputs["asked"]]
         notes = hear_charts(
-            self.model, inputs["waveform"], inputs["attention_mask"], heard, places, instruments, seconds
+            self.model,
+            inputs["waveform"],
+            inputs["attention_mask"],
+            heard,
+            places,
+            instruments,
+            seconds,
+            inputs["sides"],
         )
         chosen = []
         for chart, (instrument, difficulty) in enumerate(inputs["asked"]):
@@ -346,15 +363,15 @@ def _sound_of_measures(waveform: np.ndarray, sampling_rate: int, beats: Beats) -
     return chroma_between(waveform, sampling_rate, beats.tempo_map.seconds(lines) + beats.offset)
 
 
-def _mono(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """A mono waveform at another sampling rate."""
-    if samples.ndim != 1:
-        raise ValueError(f"audio must be mono, of shape (samples,), got shape {samples.shape}")
-    if from_rate == to_rate or not len(samples):
+def _resampled(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """A mono or stereo waveform at another sampling rate."""
+    if samples.ndim != 1 and (samples.ndim != 2 or len(samples) != 2):
+        raise ValueError(f"audio must be of shape (samples,) or (2, samples), got shape {samples.shape}")
+    if from_rate == to_rate or not samples.size:
         return samples
     import soxr
 
-    return soxr.resample(samples, from_rate, to_rate)
+    return np.ascontiguousarray(soxr.resample(samples.T, from_rate, to_rate).T)
 
 
 def playable_notes(notes: list) -> list:

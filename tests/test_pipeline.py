@@ -80,7 +80,8 @@ def test_one_sample_gives_an_empty_chart(bundled):
     [
         (np.zeros(0, dtype=np.float32), "audio is empty"),
         (np.full(22050, np.nan, dtype=np.float32), "not finite"),
-        (np.zeros((22050, 8), dtype=np.float32), "must be mono"),
+        (np.zeros((22050, 8), dtype=np.float32), r"of shape \(samples,\) or \(2, samples\), got shape \(22050, 8\)"),
+        (np.zeros((2, 0), dtype=np.float32), "audio is empty"),
     ],
 )
 def test_waveforms_that_cannot_be_used_are_refused(charter, audio, message):
@@ -118,6 +119,23 @@ def test_notes_are_heard_on_the_beat(bundled, real_songs, generate_kwargs):
     (count, distance), (plain_count, plain_distance) = heard(), heard(on_beat=False)
     assert count > 0.8 * plain_count > 40
     assert distance < 0.8 * plain_distance
+
+
+def test_guitars_at_the_sides_of_a_mix_are_heard_there(bundled, real_songs):
+    song = read_song(real_songs / "muldjord" / "armygeddon")
+    audio = load_audio(audio_of(song, Instrument.LEAD, "mix")[1], 22050, stereo=True)[:, 96 * 22050 : 120 * 22050]
+    human = song.chart.to_seconds(Instrument.LEAD, Difficulty.EXPERT)
+    human = [(onset - 96, *rest) for onset, *rest in human if 96 <= onset < 120]
+
+    def heard(song) -> list:
+        return bundled(song, difficulties=["expert"])["notes"]["lead", "expert"]
+
+    stereo, mono = score_chart(human, heard(audio)), score_chart(human, heard(audio.mean(axis=0)))
+    assert stereo["onset_f1_50"] > mono["onset_f1_50"] + 0.04 and stereo["note_f1"] > mono["note_f1"] + 0.08
+    # Two channels that are the same have no sides; and a song comes at any rate.
+    assert heard(np.tile(audio[0], (2, 1))) == heard(audio[0])
+    at_another_rate = {"array": np.repeat(audio, 2, axis=1), "sampling_rate": 44100}
+    assert score_chart(human, heard(at_another_rate))["onset_f1_50"] > mono["onset_f1_50"]
 
 
 def test_frets_follow_what_the_notes_sound_like_and_draws_are_of_their_own(bundled, real_songs):

@@ -1,4 +1,4 @@
-"""Decodes audio files and the stems of songs to mono samples."""
+"""Decodes audio files and the stems of songs to samples, mono or stereo."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ class AudioError(ValueError):
         super().__init__(f"{self.file}: {reason}")
 
 
-def load_audio(source: Source | Sequence[Source], sampling_rate: int = DEFAULT_SAMPLING_RATE) -> np.ndarray:
-    """Decodes a song to mono.
+def load_audio(
+    source: Source | Sequence[Source], sampling_rate: int = DEFAULT_SAMPLING_RATE, stereo: bool = False
+) -> np.ndarray:
+    """Decodes a song.
 
     Each file's channels are averaged and resampled; files of different length and rate then sum from their start.
 
@@ -45,21 +47,23 @@ def load_audio(source: Source | Sequence[Source], sampling_rate: int = DEFAULT_S
             :func:`~tabhero_hf.charts.find_stems` finds. A file inside an archive is a
             :class:`~tabhero_hf.charts.PackedFile`.
         sampling_rate: of the result, in Hz.
+        stereo: whether the left and the right channel are kept apart. Where a file has not two of them, both are the
+            average of all.
 
     Returns:
-        float32 samples, shape ``(samples,)``. A sum of stems may exceed 1.
+        float32 samples, shape ``(samples,)``, or ``(2, samples)``. A sum of stems may exceed 1.
 
     Raises:
         AudioError: a file is missing, not audio, empty or over six hours long, or holds samples that are not finite;
             or a song has no stems or cannot be read.
     """
-    total = np.zeros(0, dtype=np.float32)
+    total = np.zeros((0, 1 + stereo), dtype=np.float32)
     for file in audio_files(source):
-        stem = np.concatenate(list(_resampled(file, sampling_rate)))
+        stem = np.concatenate(list(_resampled(file, sampling_rate, stereo)))
         if len(stem) > len(total):
             total, stem = stem, total
         total[: len(stem)] += stem
-    return total
+    return np.ascontiguousarray(total.T) if stereo else total[:, 0]
 
 
 def audio_duration(source: Source | Sequence[Source]) -> float:
@@ -180,13 +184,17 @@ def _cause(error: Exception) -> str:
     return getattr(error, "error_string", str(error)).strip().rstrip(".")
 
 
-def _resampled(file: File, sampling_rate: int) -> Iterator[np.ndarray]:
-    """Mono float32 blocks at ``sampling_rate``; memory stays small for any length and number of channels."""
+def _resampled(file: File, sampling_rate: int, stereo: bool) -> Iterator[np.ndarray]:
+    """float32 blocks of ``(samples, channels)`` at ``sampling_rate``, with one channel or two; memory stays small for
+    any length and number of channels."""
     import soxr
 
     with open_audio(file) as sound:
-        stream = soxr.ResampleStream(sound.samplerate, sampling_rate, num_channels=1, dtype="float32")
+        stream = soxr.ResampleStream(sound.samplerate, sampling_rate, num_channels=1 + stereo, dtype="float32")
         for block in audio_blocks(sound, file):
-            # Channel by channel: numpy's mean over so short an axis takes many times as long.
-            yield stream.resample_chunk(sum(block.T) / np.float32(block.shape[1]))
-        yield stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+            if not stereo or block.shape[1] != 2:
+                # Channel by channel: numpy's mean over so short an axis takes many times as long.
+                mean = sum(block.T) / np.float32(block.shape[1])
+                block = np.repeat(mean[:, None], 1 + stereo, axis=1)
+            yield stream.resample_chunk(block)
+        yield stream.resample_chunk(np.zeros((0, 1 + stereo), dtype=np.float32), last=True)

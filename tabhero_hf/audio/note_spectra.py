@@ -24,6 +24,9 @@ BEFORE, UNTIL = 0.15, 0.04
 MEDIAN_FRAMES = 15
 """Of the filters that tell what sounds on from what is struck (Fitzgerald, 2010), in frames and in bins."""
 
+MIDDLE = 0.5
+"""How much of the middle of a stereo recording is heard beside its sides, in which guitars play alone."""
+
 BLOCK_FRAMES = 2048
 
 CONTRAST = 4.0
@@ -50,7 +53,9 @@ class NoteSpectra(NamedTuple):
         return np.log1p(CONTRAST * np.stack([self.notes @ filters, self.before @ filters], axis=1))
 
 
-def hear_notes(waveform: np.ndarray, sampling_rate: int, charts: Sequence[np.ndarray]) -> list[NoteSpectra]:
+def hear_notes(
+    waveform: np.ndarray, sampling_rate: int, charts: Sequence[np.ndarray], sides: np.ndarray | None = None
+) -> list[NoteSpectra]:
     """The spectra of the notes of charts of one song.
 
     What is struck is taken out of the sound first, as drums hide what a guitar plays: harmonic-percussive separation
@@ -60,29 +65,34 @@ def hear_notes(waveform: np.ndarray, sampling_rate: int, charts: Sequence[np.nda
         waveform: mono samples, shape ``(samples,)``.
         sampling_rate: in Hz.
         charts: of each the seconds of its onsets, ascending, shape ``(notes,)``.
+        sides: what stands at the sides of a stereo recording, and not in its middle, ``(samples,)``, see
+            :func:`~tabhero_hf.audio.stereo.middle_and_sides`.
     """
     starts = [onsets + SKIPPED for onsets in charts]
     ends = [np.minimum(np.append(onsets[1:], np.inf), onsets + HEARD) for onsets in charts]
     starts += [np.maximum(onsets - BEFORE, 0) for onsets in charts]
     ends += [np.maximum(onsets - UNTIL, 0) for onsets in charts]
-    spectra, frequencies = _sounds(waveform, sampling_rate, np.concatenate(starts), np.concatenate(ends))
+    heard = [(1.0, waveform)] if sides is None else [(MIDDLE, waveform), (1.0, sides)]
+    spectra, frequencies = _sounds(heard, sampling_rate, np.concatenate(starts), np.concatenate(ends))
     spectra /= max(float(spectra.mean()), 1e-9) if len(spectra) else 1.0
     parts = np.split(spectra, np.cumsum([len(each) for each in starts])[:-1])
     return [NoteSpectra(frequencies, *both) for both in zip(parts[: len(charts)], parts[len(charts) :], strict=True)]
 
 
 def _sounds(
-    waveform: np.ndarray, sampling_rate: int, starts: np.ndarray, ends: np.ndarray
+    waveforms: Sequence[tuple[float, np.ndarray]], sampling_rate: int, starts: np.ndarray, ends: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean magnitude of what sounds on between times, ``(spans, bins)``, and the frequencies of the bins in Hz."""
+    """Mean magnitude of what sounds on between times, ``(spans, bins)``, and the frequencies of the bins in Hz.
+
+    Of waveforms of one length the magnitudes are added up, each weighted."""
     import librosa
 
     n_fft = window_length(sampling_rate)
     hop = n_fft // HOPS
     frequencies = librosa.fft_frequencies(sr=sampling_rate, n_fft=n_fft)
     heard = (frequencies >= LOWEST) & (frequencies <= HIGHEST)
-    padded = np.pad(np.asarray(waveform, dtype=np.float32), n_fft // 2)
-    frames = 1 + len(waveform) // hop
+    padded = [(weight, np.pad(np.asarray(waveform, np.float32), n_fft // 2)) for weight, waveform in waveforms]
+    frames = 1 + len(waveforms[0][1]) // hop
     first = np.clip(np.rint(starts * sampling_rate / hop).astype(np.int64), 0, frames - 1)
     last = np.clip((ends * sampling_rate / hop).astype(np.int64), first + 1, frames)
     spectra = np.zeros((len(starts), int(heard.sum())), dtype=np.float32)
@@ -93,11 +103,14 @@ def _sounds(
         if not len(inside):
             continue
         begin, end = max(block - margin, 0), min(block + BLOCK_FRAMES + margin, frames)
-        samples = padded[begin * hop : (end - 1) * hop + n_fft]
-        magnitude = np.abs(librosa.stft(samples, n_fft=n_fft, hop_length=hop, center=False)[heard])
+        span = slice(begin * hop, (end - 1) * hop + n_fft)
+        magnitude = sum(
+            weight * np.abs(librosa.stft(samples[span], n_fft=n_fft, hop_length=hop, center=False)[heard])
+            for weight, samples in padded
+        )
         sounding = sounding_on(magnitude)
-        for span in inside.tolist():
-            spectra[span] = sounding[:, first[span] - begin : last[span] - begin].mean(axis=1)
+        for note in inside.tolist():
+            spectra[note] = sounding[:, first[note] - begin : last[note] - begin].mean(axis=1)
     return spectra, frequencies[heard]
 
 

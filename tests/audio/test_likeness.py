@@ -87,6 +87,18 @@ def test_a_note_has_what_it_is_struck_into_beside_it():
     assert note[(45 - 24) * 3] > 2 * before[(45 - 24) * 3] and before[(52 - 24) * 3] > 2 * note[(52 - 24) * 3]
 
 
+def test_what_plays_at_the_sides_is_heard_before_a_louder_middle():
+    guitar, voice = [40, 52, 40, 52, 45], [59, 57, 62, 60, 64]
+    sides = played(guitar)
+    middle = 2 * played(voice) + sides
+    (mixed,) = hear_notes(middle, RATE, [onsets(guitar)])
+    (apart,) = hear_notes(middle, RATE, [onsets(guitar)], sides)
+    for note, (low, high) in enumerate(zip(guitar, voice, strict=True)):
+        alone, together = (each.in_octaves(440 * 2 ** (-45 / 12), 252, 36)[note, 0] for each in (apart, mixed))
+        low, high = 3 * (low - 24), 3 * (high - 24)
+        assert alone[low] - alone[high] > together[low] - together[high] + 0.2
+
+
 def test_what_sounds_on_is_what_librosa_finds():
     waveform = played([40, 47, 45, 52], drums=1.0)
     magnitude = np.abs(librosa.stft(waveform, n_fft=2048, hop_length=256))

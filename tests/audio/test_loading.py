@@ -24,6 +24,24 @@ def test_mono_at_the_asked_rate(tmp_path):
     np.testing.assert_allclose(samples, soxr.resample((left + right) / 2, 44100, 22050), atol=1e-5)
 
 
+def test_left_and_right_at_the_asked_rate(tmp_path):
+    left, right = tone(5, 44100), tone(4, 44100, 1000)
+    right = np.pad(right, (0, len(left) - len(right)))
+    path = save(tmp_path / "a.wav", np.stack([left, right], axis=1), 44100, subtype="FLOAT")
+    samples = load_audio(path, stereo=True)
+    assert (samples.dtype, samples.shape) == (np.float32, (2, 5 * 22050))
+    for channel, expected in zip(samples, (left, right), strict=True):
+        np.testing.assert_allclose(channel, soxr.resample(expected, 44100, 22050), atol=1e-5)
+    np.testing.assert_allclose(samples.mean(axis=0), load_audio(path), atol=1e-6)
+    # Of one channel, and of more than two, both are the average; stems add up.
+    mono = save(tmp_path / "mono.wav", tone(2, 22050), subtype="FLOAT")
+    np.testing.assert_array_equal(load_audio(mono, stereo=True), np.tile(load_audio(mono), (2, 1)))
+    surround = save(tmp_path / "surround.wav", np.stack([left, right, left], axis=1), 44100, subtype="FLOAT")
+    np.testing.assert_array_equal(load_audio(surround, stereo=True), np.tile(load_audio(surround), (2, 1)))
+    both = load_audio([path, mono], stereo=True)
+    np.testing.assert_allclose(both[:, : 2 * 22050], samples[:, : 2 * 22050] + load_audio(mono), atol=1e-6)
+
+
 @pytest.mark.parametrize("rate", [8000, 22050, 48000, 96000])
 def test_any_rate_keeps_length_and_pitch(tmp_path, rate):
     samples = load_audio(save(tmp_path / "a.flac", tone(4, rate), rate))
