@@ -9,7 +9,11 @@ import numpy as np
 import torch
 
 from .audio.note_spectra import NoteSpectra, hear_notes
+from .charts import Instrument
 from .tokenization_tabhero import TIME_STEP
+
+GUITARS = Instrument.LEAD, Instrument.RHYTHM
+"""What is listened to at the sides of a song as well: basses stand in its middle."""
 
 AT_SIDES, SURER = 1 / 3, 0.2
 """How much of log-odds is what is heard at a song's sides, and what is added: two who are of different minds are less
@@ -75,7 +79,13 @@ def hear_charts(
         seconds: of each chart's notes, ascending, ``(notes,)``.
         sides: what stands beside the waveform in a stereo recording, of the same shape.
     """
-    spectra = hear_notes(waveform, model.config.sampling_rate, seconds, sides)
+    guitars = [sides is not None and instrument in GUITARS for instrument in instruments]
+    spectra = {}
+    for beside in dict.fromkeys(guitars):
+        asked = [chart for chart, guitar in enumerate(guitars) if guitar == beside]
+        times = [seconds[chart] for chart in asked]
+        heard_notes = hear_notes(waveform, model.config.sampling_rate, times, sides if beside else None)
+        spectra.update(zip(asked, heard_notes, strict=True))
     positions = model._get_feat_extract_output_lengths(attention_mask.sum(dim=1)).cpu()
     charts = []
     for chart, instrument in enumerate(instruments):

@@ -19,7 +19,7 @@ from .charts.measures import Measures
 from .charts.mend import with_aligned_meters
 from .configuration_tabhero import TabHeroConfig
 from .generation_tabhero import TabHeroToldNotesLogitsProcessor
-from .hearing import hear_charts, places_of_bins, with_sides
+from .hearing import GUITARS, hear_charts, places_of_bins, with_sides
 from .tokenization_tabhero import LANE_SETS, TIME_STEP
 
 SILENCE = 1e-4  # a peak of -80 dBFS: below it there is no music, only dither
@@ -59,6 +59,8 @@ class AudioToChartPipeline(Pipeline):
     - `offset` (`float`): a second of audio at which a measure begins, where it is known; else it is found, too.
     - `tempo_map` ([`~tabhero_hf.charts.TempoMap`]): the song's map, where it is known; `offset` (default 0) is then
       the second of audio that its tick 0 is at.
+
+    Of a stereo song guitars are heard at its sides as well as in its middle.
 
     A model with an onset head hears the whole song first: notes begin where what it hears and the song's own rhythm
     make them likely, see [`~tabhero_hf.arranging.find_onsets`], those of an easier chart at some of the harder one's.
@@ -232,14 +234,18 @@ class AudioToChartPipeline(Pipeline):
         How likely a note is in each bin of the song, for each chart; the bins of its windows that notes begin in, and
         which `FRET` token each of them has, `(charts, windows, bins)`. `None` for what the model cannot tell.
         """
-        of_charts = {"difficulty_ids": difficulties, "instrument_ids": instruments}
-        heard, heard_frets = self.model.listen(**audio, **of_charts)
+        heard, heard_frets = self.model.listen(**audio, difficulty_ids=difficulties, instrument_ids=instruments)
         if heard is None:
             return None, None, None
-        if inputs["sides"] is not None:
-            audio = {**audio, "input_features": inputs["sides_features"]}
-            heard = with_sides(heard, self.model.listen(**audio, **of_charts)[0])
         starts, beats, asked = inputs["window_start"].tolist(), inputs["beats"], inputs["asked"]
+        guitars = [chart for chart, (instrument, _) in enumerate(asked) if instrument in GUITARS]
+        # Where there is no beat peaks count, which two who hear a note some bins apart would blur.
+        if inputs["sides"] is not None and inputs["on_beat"] and guitars:
+            audio = {**audio, "input_features": inputs["sides_features"]}
+            beside, _ = self.model.listen(
+                **audio, difficulty_ids=difficulties[guitars], instrument_ids=instruments[guitars]
+            )
+            heard[guitars] = with_sides(heard[guitars], beside)
         rate = self.feature_extractor.sampling_rate
         places = places_of_bins(starts, heard.shape[2], round(len(inputs["waveform"]) / rate / TIME_STEP))
         songs = heard.cpu().numpy()[:, *places]
