@@ -95,7 +95,7 @@ def test_an_easier_difficulty_is_not_left_far_behind():
     played = {level: [note.tick for note in climbed[level].notes] for level in climbed}
     assert holds(climbed)
     assert len(played[HARD]) == int(0.75 * 256)
-    assert len(played[MEDIUM]) == int(0.75 * len(played[HARD]))
+    assert abs(len(played[MEDIUM]) - 0.65 * len(played[HARD])) < 2
     # 300 ms let Easy have beats alone.
     assert 0.75 * len(played[MEDIUM]) <= len(played[EASY]) <= 0.95 * len(played[MEDIUM])
     assert sum(tick % 480 == 0 for tick in played[EASY]) > 0.9 * len(played[EASY])
@@ -105,9 +105,9 @@ def test_an_easier_difficulty_is_not_left_far_behind():
 
 
 def test_what_gaps_leave_room_for_is_filled_up():
-    expert = track(*(Note(480 * beat + after, (beat % 5,)) for beat in range(64) for after in (0, 120)))
+    hard = track(*(Note(480 * beat + after, (beat % 5,)) for beat in range(64) for after in (0, 120)), difficulty=HARD)
     medium = track(*(Note(480 * beat + 120, (0,)) for beat in range(0, 64, 2)), difficulty=MEDIUM)
-    played = [note.tick for note in climb({MEDIUM: medium, EXPERT: expert}, MAP)[MEDIUM].notes]
+    played = [note.tick for note in climb({MEDIUM: medium, HARD: hard}, MAP)[MEDIUM].notes]
     # Of each beat's two onsets, 125 ms apart, one: more than half are due, and 160 ms allow no more.
     assert [tick // 480 for tick in played] == list(range(64))
 
