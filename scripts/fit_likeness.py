@@ -33,6 +33,7 @@ from tabhero_hf.arranging.frets import (
 from tabhero_hf.audio.likeness import BACK, Comparison, compare_notes
 from tabhero_hf.audio.loading import DEFAULT_SAMPLING_RATE, load_audio
 from tabhero_hf.audio.note_spectra import hear_notes
+from tabhero_hf.audio.stereo import middle_and_sides
 from tabhero_hf.charts import ChartError, Difficulty, Instrument, read_song
 from tabhero_hf.data.preparation import audio_of
 
@@ -70,7 +71,8 @@ def charts_of(path: str, model: TabHeroForConditionalGeneration):
     their beats, and heights; their spectra; and the pitches that the model names."""
     song, hardest = read_song(path), (Instrument.LEAD, Difficulty.EXPERT)
     for audio in ("mix", "stem"):
-        waveform = load_audio(audio_of(song, Instrument.LEAD, audio)[1], DEFAULT_SAMPLING_RATE)
+        stereo = load_audio(audio_of(song, Instrument.LEAD, audio)[1], DEFAULT_SAMPLING_RATE, stereo=True)
+        waveform, sides = middle_and_sides(stereo)
         for difficulty in Difficulty:
             if (Instrument.LEAD, difficulty) not in song.chart.tracks:
                 continue
@@ -79,7 +81,7 @@ def charts_of(path: str, model: TabHeroForConditionalGeneration):
                 continue  # a copy of the hardest chart
             onsets, heights = np.array([note[0] for note in notes]), np.array([height(note[1]) for note in notes])
             beats = song.chart.tempo_map.ticks(onsets - song.chart.offset) / song.chart.tempo_map.resolution
-            (spectra,) = hear_notes(waveform, DEFAULT_SAMPLING_RATE, [onsets])
+            (spectra,) = hear_notes(waveform, DEFAULT_SAMPLING_RATE, [onsets], sides)
             in_octaves = torch.from_numpy(spectra.in_octaves(*model.pitch_head.BINS))
             pitches = model.tell_pitches(in_octaves, Instrument.LEAD).numpy()
             yield audio, difficulty, onsets, beats, heights, spectra, pitches
