@@ -7,17 +7,21 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.special import expit, logit
 
 from .audio.note_spectra import NoteSpectra, hear_notes
 from .charts import Instrument
 from .tokenization_tabhero import TIME_STEP
 
-GUITARS = Instrument.LEAD, Instrument.RHYTHM
+GUITARS = frozenset(Instrument) - {Instrument.BASS, Instrument.KEYS, Instrument.GHL_BASS}
 """What is listened to at the sides of a song as well: basses stand in its middle."""
 
 AT_SIDES, SURER = 1 / 3, 0.2
 """How much of log-odds is what is heard at a song's sides, and what is added: two who are of different minds are less
 sure together than each is."""
+
+LIKELY = 1e-6, 1 - 1e-6
+"""Probabilities are kept between these."""
 
 
 class HeardNotes(NamedTuple):
@@ -50,10 +54,15 @@ def places_of_bins(starts: Sequence[float], window_bins: int, song_bins: int) ->
     return window, time
 
 
-def with_sides(middle: torch.Tensor, sides: torch.Tensor) -> torch.Tensor:
-    """How likely onsets are by what is heard in the middle of a song and at its sides, probabilities of one shape."""
-    odds = (each.float().logit(eps=1e-6) for each in (middle, sides))
-    return (torch.lerp(*odds, AT_SIDES) + SURER).sigmoid()
+def with_sides(middle: np.ndarray, sides: np.ndarray, wide: np.ndarray) -> np.ndarray:
+    """How likely onsets are by what is heard in the middle of a song and, where it is wide, at its sides.
+
+    Args:
+        middle, sides: probabilities ``(charts, bins)``.
+        wide: of each bin whether there is something at the sides, bool ``(bins,)``.
+    """
+    odds = (1 - AT_SIDES) * logit(middle.clip(*LIKELY)) + AT_SIDES * logit(sides.clip(*LIKELY))
+    return np.where(wide, expit(odds + SURER), middle).astype(middle.dtype)
 
 
 def hear_charts(
@@ -77,15 +86,14 @@ def hear_charts(
         places: of :func:`places_of_bins`.
         instruments: of each chart.
         seconds: of each chart's notes, ascending, ``(notes,)``.
-        sides: what stands beside the waveform in a stereo recording, of the same shape.
+        sides: what stands beside the waveform in a stereo recording, of the same shape, to hear guitars in.
     """
-    guitars = [sides is not None and instrument in GUITARS for instrument in instruments]
-    spectra = {}
-    for beside in dict.fromkeys(guitars):
-        asked = [chart for chart, guitar in enumerate(guitars) if guitar == beside]
-        times = [seconds[chart] for chart in asked]
-        heard_notes = hear_notes(waveform, model.config.sampling_rate, times, sides if beside else None)
-        spectra.update(zip(asked, heard_notes, strict=True))
+    rate, spectra = model.config.sampling_rate, {}
+    at_sides = [sides is not None and instrument in GUITARS for instrument in instruments]
+    for there in dict.fromkeys(at_sides):
+        asked = [chart for chart, guitar in enumerate(at_sides) if guitar == there]
+        notes = hear_notes(waveform, rate, [seconds[chart] for chart in asked], sides if there else None)
+        spectra.update(zip(asked, notes, strict=True))
     positions = model._get_feat_extract_output_lengths(attention_mask.sum(dim=1)).cpu()
     charts = []
     for chart, instrument in enumerate(instruments):

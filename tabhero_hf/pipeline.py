@@ -13,7 +13,7 @@ from .audio.beats import Beats, track_beats
 from .audio.harmony import chroma_between
 from .audio.likeness import compare_notes
 from .audio.loading import load_audio
-from .audio.stereo import middle_and_sides
+from .audio.stereo import FRAME, middle_and_sides, wide_frames
 from .charts import Difficulty, Instrument, TempoMap
 from .charts.measures import Measures
 from .charts.mend import with_aligned_meters
@@ -142,9 +142,6 @@ class AudioToChartPipeline(Pipeline):
         rate = self.feature_extractor.sampling_rate
         waveform, sides = middle_and_sides(self._waveform(song))
         inputs = self.feature_extractor(waveform, sampling_rate=rate, return_tensors="pt")
-        if sides is not None:
-            beside = self.feature_extractor(sides, sampling_rate=rate, return_tensors="pt")
-            inputs["sides_features"] = beside["input_features"]
         if tempo_map is None:
             beats = track_beats(waveform, rate, bpm=bpm, offset=offset)
         else:
@@ -238,17 +235,22 @@ class AudioToChartPipeline(Pipeline):
         if heard is None:
             return None, None, None
         starts, beats, asked = inputs["window_start"].tolist(), inputs["beats"], inputs["asked"]
-        guitars = [chart for chart, (instrument, _) in enumerate(asked) if instrument in GUITARS]
-        # Where there is no beat peaks count, which two who hear a note some bins apart would blur.
-        if inputs["sides"] is not None and inputs["on_beat"] and guitars:
-            audio = {**audio, "input_features": inputs["sides_features"]}
-            beside, _ = self.model.listen(
-                **audio, difficulty_ids=difficulties[guitars], instrument_ids=instruments[guitars]
-            )
-            heard[guitars] = with_sides(heard[guitars], beside)
         rate = self.feature_extractor.sampling_rate
         places = places_of_bins(starts, heard.shape[2], round(len(inputs["waveform"]) / rate / TIME_STEP))
         songs = heard.cpu().numpy()[:, *places]
+        guitars = [chart for chart, (instrument, _) in enumerate(asked) if instrument in GUITARS]
+        # Where there is no beat peaks count, which two who hear a note some bins apart would blur.
+        if inputs["sides"] is not None and inputs["on_beat"] and guitars:
+            beside = self.feature_extractor(inputs["sides"], sampling_rate=rate, return_tensors="pt").to(self.device)
+            at_sides, _ = self.model.listen(
+                beside["input_features"],
+                audio["attention_mask"],
+                difficulty_ids=difficulties[guitars],
+                instrument_ids=instruments[guitars],
+            )
+            wide = wide_frames(inputs["waveform"], inputs["sides"], rate)
+            bins = (np.arange(songs.shape[1]) * TIME_STEP * rate / FRAME).astype(np.int64).clip(max=len(wide) - 1)
+            songs[guitars] = with_sides(songs[guitars], at_sides.cpu().numpy()[:, *places], wide[bins])
         found = [
             find_onsets(song, beats.tempo_map, beats.offset, difficulty, on_beat=inputs["on_beat"])
             for song, (_, difficulty) in zip(songs, asked, strict=True)
@@ -292,7 +294,7 @@ class AudioToChartPipeline(Pipeline):
             places,
             instruments,
             seconds,
-            inputs["sides"],
+            sides=inputs["sides"],
         )
         chosen = []
         for chart, (instrument, difficulty) in enumerate(inputs["asked"]):

@@ -140,6 +140,29 @@ def test_guitars_at_the_sides_of_a_mix_are_heard_there(bundled, real_songs):
     assert score_chart(human, heard(at_another_rate))["onset_f1_50"] > mono["onset_f1_50"]
 
 
+@pytest.mark.parametrize("level", [0.0, 0.003])
+def test_where_the_sides_fall_silent_the_middle_is_heard(bundled, demo_song, level):
+    left, right = load_audio(demo_song, 22050, stereo=True)[:, : 24 * 22050]
+    middle, sides = (left + right) / 2, (left - right) / 2
+    sides[12 * 22050 :] *= level
+    charts = bundled(np.stack([middle + sides, middle - sides]), difficulties=["expert"], instruments=["lead", "bass"])
+    mono = bundled(middle, difficulties=["expert"], instruments=["lead", "bass"])
+    late = {
+        name: [sum(note[0] > 13 for note in notes) for notes in (charts["notes"][name], mono["notes"][name])]
+        for name in mono["notes"]
+    }
+    stereo, alone = late["lead", "expert"]
+    assert alone > 20 and abs(stereo - alone) <= 0.1 * alone
+    assert charts["notes"]["bass", "expert"] == mono["notes"]["bass", "expert"] != []
+
+
+def test_one_channel_that_is_not_finite_is_refused(charter):
+    audio = np.stack([noise(2), noise(2)])
+    audio[1, 100] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        charter(audio)
+
+
 def test_frets_follow_what_the_notes_sound_like_and_draws_are_of_their_own(bundled, real_songs):
     song = read_song(real_songs / "muldjord" / "mutilated_mime")
     audio = load_audio(audio_of(song, Instrument.LEAD, "stem")[1], 22050)[15 * 22050 : 45 * 22050]

@@ -40,7 +40,8 @@ def load_audio(
 ) -> np.ndarray:
     """Decodes a song.
 
-    Each file's channels are averaged and resampled; files of different length and rate then sum from their start.
+    Each file's channels are averaged, unless `stereo`, and resampled; files of different length and rate then sum from
+    their start.
 
     Args:
         source: an audio file, a sequence of stems, or a song (a folder, a ``.sng`` or a ``.zip``), whose stems

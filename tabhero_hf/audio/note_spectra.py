@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .harmony import window_length
+from .stereo import FRAME, wide_frames
 
 HOPS = 8
 """Frames in a window."""
@@ -25,7 +26,7 @@ MEDIAN_FRAMES = 15
 """Of the filters that tell what sounds on from what is struck (Fitzgerald, 2010), in frames and in bins."""
 
 MIDDLE = 0.5
-"""How much of the middle of a stereo recording is heard beside its sides, in which guitars play alone."""
+"""How much of the middle of a stereo recording is heard where there is something at its sides."""
 
 BLOCK_FRAMES = 2048
 
@@ -72,27 +73,31 @@ def hear_notes(
     ends = [np.minimum(np.append(onsets[1:], np.inf), onsets + HEARD) for onsets in charts]
     starts += [np.maximum(onsets - BEFORE, 0) for onsets in charts]
     ends += [np.maximum(onsets - UNTIL, 0) for onsets in charts]
-    heard = [(1.0, waveform)] if sides is None else [(MIDDLE, waveform), (1.0, sides)]
-    spectra, frequencies = _sounds(heard, sampling_rate, np.concatenate(starts), np.concatenate(ends))
+    waveforms = [waveform]
+    if sides is not None:
+        gain = np.where(wide_frames(waveform, sides, sampling_rate), MIDDLE, 1.0).astype(np.float32)
+        waveforms = [waveform * np.repeat(gain, FRAME)[: len(waveform)], sides]
+    spectra, frequencies = _sounds(waveforms, sampling_rate, np.concatenate(starts), np.concatenate(ends))
     spectra /= max(float(spectra.mean()), 1e-9) if len(spectra) else 1.0
     parts = np.split(spectra, np.cumsum([len(each) for each in starts])[:-1])
     return [NoteSpectra(frequencies, *both) for both in zip(parts[: len(charts)], parts[len(charts) :], strict=True)]
 
 
 def _sounds(
-    waveforms: Sequence[tuple[float, np.ndarray]], sampling_rate: int, starts: np.ndarray, ends: np.ndarray
+    waveforms: Sequence[np.ndarray], sampling_rate: int, starts: np.ndarray, ends: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean magnitude of what sounds on between times, ``(spans, bins)``, and the frequencies of the bins in Hz.
 
-    Of waveforms of one length the magnitudes are added up, each weighted."""
+    The magnitudes of waveforms of one length are added up.
+    """
     import librosa
 
     n_fft = window_length(sampling_rate)
     hop = n_fft // HOPS
     frequencies = librosa.fft_frequencies(sr=sampling_rate, n_fft=n_fft)
     heard = (frequencies >= LOWEST) & (frequencies <= HIGHEST)
-    padded = [(weight, np.pad(np.asarray(waveform, np.float32), n_fft // 2)) for weight, waveform in waveforms]
-    frames = 1 + len(waveforms[0][1]) // hop
+    padded = [np.pad(np.asarray(waveform, dtype=np.float32), n_fft // 2) for waveform in waveforms]
+    frames = 1 + len(waveforms[0]) // hop
     first = np.clip(np.rint(starts * sampling_rate / hop).astype(np.int64), 0, frames - 1)
     last = np.clip((ends * sampling_rate / hop).astype(np.int64), first + 1, frames)
     spectra = np.zeros((len(starts), int(heard.sum())), dtype=np.float32)
@@ -103,11 +108,8 @@ def _sounds(
         if not len(inside):
             continue
         begin, end = max(block - margin, 0), min(block + BLOCK_FRAMES + margin, frames)
-        span = slice(begin * hop, (end - 1) * hop + n_fft)
-        magnitude = sum(
-            weight * np.abs(librosa.stft(samples[span], n_fft=n_fft, hop_length=hop, center=False)[heard])
-            for weight, samples in padded
-        )
+        cuts = [samples[begin * hop : (end - 1) * hop + n_fft] for samples in padded]
+        magnitude = sum(np.abs(librosa.stft(cut, n_fft=n_fft, hop_length=hop, center=False)[heard]) for cut in cuts)
         sounding = sounding_on(magnitude)
         for note in inside.tolist():
             spectra[note] = sounding[:, first[note] - begin : last[note] - begin].mean(axis=1)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
 WIDE = 0.1
-"""Sides are listened to where they are so loud beside the middle, as root mean squares: softer ones are what a room or
-a codec leaves of it."""
+"""The sides of a song are listened to if they are so loud beside its middle, as root mean squares: softer ones are
+what a room or a codec leaves of it."""
+
+AUDIBLE = 0.01
+"""And wherever they are so loud: what is softer says nothing, not even that no guitar plays."""
+
+FRAME, AROUND_SECONDS = 512, 2.0
+"""Samples for which that is told at once, and around which seconds it is measured: rests are shorter."""
 
 
 def middle_and_sides(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """The mean of left and right and half of their difference.
 
     Drums, bass and voices are mixed to the middle, which their difference is without; rhythm guitars, played twice, to
-    both sides.
+    both sides. Where the middle has next to nothing, one channel is the other turned over, and as good as mono.
 
     Args:
         waveform: samples, ``(samples,)`` or left and right ``(2, samples)``.
@@ -21,9 +28,20 @@ def middle_and_sides(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray | Non
     Returns:
         Both of shape ``(samples,)``; no sides where there is next to nothing.
     """
-    if waveform.ndim == 1:
-        return waveform, None
+    if waveform.ndim == 1 or not waveform.size:
+        return waveform.reshape(-1), None
     left, right = waveform
     middle, sides = (left + right) / 2, (left - right) / 2
-    loudness = [np.sqrt(np.square(each, dtype=np.float64).mean()) if len(each) else 0.0 for each in (middle, sides)]
+    loudness = [np.sqrt(np.square(each, dtype=np.float64).mean()) for each in (middle, sides)]
+    if loudness[0] < WIDE * loudness[1]:
+        return left, None
     return middle, sides if loudness[1] > WIDE * loudness[0] else None
+
+
+def wide_frames(middle: np.ndarray, sides: np.ndarray, sampling_rate: int) -> np.ndarray:
+    """Whether there is something to hear at the sides, bool for each `FRAME` samples, ``(frames,)``."""
+    count = -(-len(middle) // FRAME)
+    size = max(round(AROUND_SECONDS * sampling_rate / FRAME), 1)
+    framed = (np.pad(each, (0, count * FRAME - len(each))).reshape(count, FRAME) for each in (middle, sides))
+    power = [uniform_filter1d(np.einsum("ij,ij->i", each, each), size) for each in framed]
+    return power[1] > AUDIBLE**2 * power[0]

@@ -152,8 +152,7 @@ const clicks = {
 
   enable(kind, on) {
     this[kind] = on;
-    this.wake();
-    this.restart();
+    if (on) this.wake();
   },
 
   wake() {

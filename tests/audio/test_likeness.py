@@ -97,6 +97,10 @@ def test_what_plays_at_the_sides_is_heard_before_a_louder_middle():
         alone, together = (each.in_octaves(440 * 2 ** (-45 / 12), 252, 36)[note, 0] for each in (apart, mixed))
         low, high = 3 * (low - 24), 3 * (high - 24)
         assert alone[low] - alone[high] > together[low] - together[high] + 0.2
+    # Where there is nothing at the sides, the middle is heard as it is.
+    silent = np.zeros_like(middle)
+    (heard,) = hear_notes(middle, RATE, [onsets(guitar)], silent)
+    np.testing.assert_allclose(heard.notes, mixed.notes, rtol=1e-4)
 
 
 def test_what_sounds_on_is_what_librosa_finds():

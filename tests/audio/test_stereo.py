@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tabhero_hf.audio.stereo import middle_and_sides
+from tabhero_hf.audio.stereo import FRAME, middle_and_sides, wide_frames
 
 RNG = np.random.default_rng(0)
 DRUMS, GUITAR, OTHER = RNG.standard_normal((3, 22050)).astype(np.float32)
@@ -24,5 +24,20 @@ def test_sides_that_hold_next_to_nothing_are_not_listened_to(level, listened):
 
 def test_mono_has_no_sides():
     middle, sides = middle_and_sides(DRUMS)
-    assert middle is DRUMS and sides is None
-    assert middle_and_sides(np.zeros((2, 0), np.float32))[1] is None
+    np.testing.assert_array_equal(middle, DRUMS)
+    assert sides is None
+    # Nor has nothing, or a channel that is the other one turned over.
+    middle, sides = middle_and_sides(np.zeros((2, 0), np.float32))
+    assert middle.shape == (0,) and sides is None
+    middle, sides = middle_and_sides(np.stack([DRUMS, -DRUMS]))
+    np.testing.assert_array_equal(middle, DRUMS)
+    assert sides is None
+
+
+def test_a_recording_is_wide_where_there_is_something_at_its_sides():
+    sides = np.repeat([0.3, 0.0, 0.3, 0.0], [8 * 22050, 8 * 22050, 8 * 22050, 100]).astype(np.float32)
+    middle = np.ones_like(sides)
+    sides[4 * 22050 : 4 * 22050 + 11025] = 0  # a rest
+    wide = np.repeat(wide_frames(middle, sides, 22050), FRAME)
+    assert len(wide) - FRAME < len(sides) <= len(wide)
+    assert wide[: 7 * 22050].all() and not wide[10 * 22050 : 14 * 22050].any() and wide[17 * 22050 :].all()
