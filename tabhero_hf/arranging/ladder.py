@@ -26,8 +26,8 @@ REDUCED = 0.95
 """The part of a harder difficulty's notes that an easier one has at most."""
 
 RAISED = {Difficulty.EASY: 0.75, Difficulty.MEDIUM: 0.65, Difficulty.HARD: 0.75}
-"""The part that it has at least, as far as its shortest gap allows: about what human charters keep on Hard, 0.74, and on
-Medium, 0.68, where they do not copy the harder chart; on Easy they keep 0.84."""
+"""The part that it has at least, as far as its shortest gap allows: about what human charters keep on Hard, 0.74, and
+on Medium, 0.68, where they do not copy the harder chart; on Easy they keep 0.84."""
 
 
 def climb(tracks: Mapping[Difficulty, Track], tempo_map: TempoMap) -> dict[Difficulty, Track]:
