@@ -241,7 +241,7 @@ class AudioToChartPipeline(Pipeline):
         guitars = [chart for chart, (instrument, _) in enumerate(asked) if instrument in GUITARS]
         # Where there is no beat peaks count, which two who hear a note some bins apart would blur.
         if inputs["sides"] is not None and inputs["on_beat"] and guitars:
-            beside = self.feature_extractor(inputs["sides"], sampling_rate=rate, return_tensors="pt").to(self.device)
+            beside = self.feature_extractor(inputs["sides"], sampling_rate=rate, return_tensors="pt")
             at_sides, _ = self.model.listen(
                 beside["input_features"],
                 audio["attention_mask"],
