@@ -8,6 +8,7 @@ import torch
 from transformers.pipelines.base import Pipeline
 
 from .arranging import arrange, climb_onsets, count_broken_rules, find_frets, find_onsets, measure_confidence
+from .arranging.repeats import INDEPENDENT, find_repeats, pool
 from .arranging.snapping import LOW_CONFIDENCE
 from .audio.beats import Beats, track_beats
 from .audio.harmony import chroma_between
@@ -301,8 +302,9 @@ class AudioToChartPipeline(Pipeline):
             beats = ticks[chart] / inputs["beats"].tempo_map.resolution
             spectra, likely, pitches = notes[chart]
             if pitches is not None and getattr(self.model, "fingering_head", None) is not None:
-                told = map(torch.from_numpy, (pitches, likely, seconds[chart], beats))
-                likely = self.model.finger_notes(*told, difficulty, instrument).cpu().numpy()
+                repeats = find_repeats(pitches, beats)
+                told = map(torch.from_numpy, (pool(pitches, repeats, INDEPENDENT), likely, seconds[chart], beats))
+                likely = pool(self.model.finger_notes(*told, difficulty, instrument).cpu().numpy(), repeats)
             if temperature:
                 likely = perturb(likely, temperature)
             compared = compare_notes(spectra, pitches)

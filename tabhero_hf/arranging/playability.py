@@ -30,7 +30,7 @@ FASTEST_LEAPS = {3: 0.100, 4: 0.150}
 HOPO_BEATS, HOPO_SECONDS = 0.5, 0.25
 """A HOPO comes within so many beats and seconds of the note before it."""
 
-SUSTAIN_GAP_BEATS = 1 / 16
+SUSTAIN_GAP_BEATS = 1 / 32
 """A sustain ends so many beats before the next note, or a multiple of that where it is too little time."""
 
 SHORTEST_SUSTAIN_BEATS = 0.25

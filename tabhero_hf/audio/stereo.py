@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-WIDE = 0.1
+WIDE, NOTHING = 0.2, 0.1
 """The sides of a song are listened to if they are so loud beside its middle, as root mean squares: softer ones are
-what a room or a codec leaves of it."""
+what a room or a codec leaves of it. And how loud its middle has to be beside its sides to be more than a remainder."""
 
 AUDIBLE = 0.01
 """And wherever they are so loud: what is softer says nothing, not even that no guitar plays."""
@@ -33,7 +33,7 @@ def middle_and_sides(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray | Non
     left, right = waveform
     middle, sides = (left + right) / 2, (left - right) / 2
     loudness = [np.sqrt(np.square(each, dtype=np.float64).mean()) for each in (middle, sides)]
-    if loudness[0] < WIDE * loudness[1]:
+    if loudness[0] < NOTHING * loudness[1]:
         return left, None
     return middle, sides if loudness[1] > WIDE * loudness[0] else None
 

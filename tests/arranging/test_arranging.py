@@ -120,7 +120,7 @@ def test_what_there_is_time_for_is_held():
         Note(0, (0,)), Note(480, (1,)), Note(600, (2,)), Note(840, (3,), 120), Note(1080, (0, 1)), Note(5880, (2,))
     )
     held = [note.sustain for note in make_playable(notes, MAP).notes]
-    assert held == [480 - 60, 0, 240 - 60, 120, 4 * 480, 0]
+    assert held == [480 - 45, 0, 240 - 45, 120, 4 * 480, 0]
     # Fast songs have no time to hold an eighth, of 162 ms at 185 BPM.
     eighths = track(*(Note(240 * i, (0,)) for i in range(8)))
     assert not any(note.sustain for note in make_playable(eighths, TempoMap(480, ((0, 185.0),))).notes)
@@ -190,7 +190,7 @@ def test_natural_hopos_are_hopos_whatever_else_was_heard(heard):
     assert [note.kind for note in easy.notes] == [Kind.STRUM] * 5 + [heard]
 
 
-@pytest.mark.parametrize(("bpm", "gap"), [(60.0, 30), (180.0, 60), (190.0, 90)])
+@pytest.mark.parametrize(("bpm", "gap"), [(60.0, 30), (180.0, 60), (190.0, 75)])
 def test_a_sustain_leaves_time_to_let_go(bpm, gap):
     notes = track(Note(0, (0,), 480), Note(480, (1,), 200), Note(600, (2,), 5))
     held = [note.sustain for note in make_playable(notes, TempoMap(480, ((0, bpm),))).notes]

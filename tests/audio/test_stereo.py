@@ -15,7 +15,7 @@ def test_what_is_panned_stands_at_the_sides_alone():
     np.testing.assert_allclose(sides, (GUITAR - OTHER) / 2, atol=1e-6)
 
 
-@pytest.mark.parametrize(("level", "listened"), [(0.0, False), (0.02, False), (0.3, True)])
+@pytest.mark.parametrize(("level", "listened"), [(0.0, False), (0.02, False), (0.15, False), (0.3, True)])
 def test_sides_that_hold_next_to_nothing_are_not_listened_to(level, listened):
     middle, sides = middle_and_sides(np.stack([DRUMS + level * GUITAR, DRUMS - level * GUITAR]))
     np.testing.assert_allclose(middle, DRUMS, atol=1e-6)
