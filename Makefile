@@ -123,11 +123,12 @@ fret-encoder: setup
 		--resume_from_checkpoint $(call resumes,$(SHIPPED)/fret_encoder)
 	$(BUNDLE) $(addprefix $(SHIPPED)/fret_encoder/checkpoint-,3500 3250 3000) --fret_encoder_scale 2
 
-# Its pitch head, learned anew from made songs and the same records, in some half an hour.
+# Its pitch head learns on, from made songs and the same records, in some quarter of an hour.
 pitch-head: setup
 	$(UNPACK_RECORDS)
 	$(BIN)/python scripts/train_pitch_head.py --model tabhero_hf/checkpoints/tiny --output_dir $(SHIPPED)/pitched \
-		--notes_dir $(SHIPPED)/pitches --soundfont $(SOUNDFONT) --records $(SHIPPED)/recordings
+		--notes_dir $(SHIPPED)/pitches --soundfont $(SOUNDFONT) --records $(SHIPPED)/recordings \
+		--seconds 60 --learning_rate 1.5e-3
 	$(BUNDLE) $(SHIPPED)/pitched
 
 # The head that puts notes on frets by their pitches, learned anew from made songs in some half an hour.

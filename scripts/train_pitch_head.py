@@ -1,6 +1,6 @@
 #!/usr/bin/env python
 """
-Give a model a head that names the pitches of notes, learned from made songs.
+Give a model a head that names the pitches of notes, learned from made songs; one that it has learns on.
 
     python scripts/train_pitch_head.py --model runs/tiny --output_dir runs/tiny_pitched --records runs/records
 
@@ -30,6 +30,7 @@ class Arguments(HeadArguments):
     songs: int = field(default=100, metadata={"help": "How many made songs."})
     first_seed: int = field(default=30_000, metadata={"help": "Seed of the first one."})
     steps: int = field(default=1500, metadata={"help": "Batches of 256 notes."})
+    learning_rate: float = field(default=3e-3, metadata={"help": "The highest one."})
 
 
 def right(head: TabHeroPitchHead, notes: PitchedNotes) -> tuple[float, float]:
@@ -53,11 +54,11 @@ def main():
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped; the same command goes on from here")
-    model.config.pitch_head = True
-    model.pitch_head = TabHeroPitchHead(model.config)
-    train_pitch_head(
-        model.pitch_head, PitchedNotes.joined([song for i, song in enumerate(songs) if i % EVERY]), args.steps
-    )
+    if model.pitch_head is None:
+        model.config.pitch_head = True
+        model.pitch_head = TabHeroPitchHead(model.config)
+    notes = PitchedNotes.joined([song for i, song in enumerate(songs) if i % EVERY])
+    train_pitch_head(model.pitch_head, notes, args.steps, learning_rate=args.learning_rate)
     for sound, where in enumerate(SCENES):
         for instrument, name in enumerate(INSTRUMENTS):
             shares = [

@@ -19,6 +19,15 @@ from ..data.synthesis import SAMPLE_RATE
 from ..modeling_tabhero import TabHeroPitchHead
 from .made_notes import INSTRUMENTS, NoteTable, kept_songs, scenes, sound_settings
 
+EQUALIZED, BANDS = 0.4, 8
+"""Standard deviation of the gains, in nepers, of an equalizer of so many bands that each note is heard through."""
+
+BESIDE = 0.5
+"""How often another note, up to as loud as it was, sounds beside the one to name, as of another instrument."""
+
+LOUDER = 0.7, 1.3
+"""By how much spectra, which are logarithms, are multiplied."""
+
 
 @dataclass(frozen=True)
 class PitchedNotes(NoteTable):
@@ -95,6 +104,15 @@ def hear_songs(
     return kept_songs(folder, seeds, settings, make, PitchedNotes)
 
 
+def augment(spectra: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """Spectra of notes, ``(notes, 2, bins)``, through random equalizers, some with what else was heard elsewhere."""
+    count, _, bins = spectra.shape
+    gains = F.interpolate(EQUALIZED * torch.randn(count, 1, BANDS), size=bins, mode="linear", align_corners=True)
+    beside = torch.rand(count, 1, 1) * (torch.rand(count, 1, 1) < BESIDE)
+    magnitudes = spectra.expm1() * gains.exp() + beside * others.expm1()
+    return magnitudes.log1p() * torch.empty(count, 1, 1).uniform_(*LOUDER)
+
+
 def train_pitch_head(
     head: TabHeroPitchHead, notes: PitchedNotes, steps: int, batch_size: int = 256, learning_rate: float = 3e-3
 ) -> list[float]:
@@ -108,9 +126,9 @@ def train_pitch_head(
     losses = []
     head.train()
     for _ in tqdm(range(steps), desc="training", unit="step"):
-        drawn = torch.randint(len(targets), (batch_size,))
-        louder = torch.empty(batch_size, 1, 1).uniform_(0.7, 1.3)
-        loss = F.cross_entropy(head(louder * spectra[drawn].float(), instruments[drawn]), targets[drawn])
+        drawn, others = torch.randint(len(targets), (2, batch_size))
+        heard = augment(spectra[drawn].float(), spectra[others].float())
+        loss = F.cross_entropy(head(heard, instruments[drawn]), targets[drawn])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
