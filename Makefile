@@ -123,7 +123,7 @@ fret-encoder: setup
 		--resume_from_checkpoint $(call resumes,$(SHIPPED)/fret_encoder)
 	$(BUNDLE) $(addprefix $(SHIPPED)/fret_encoder/checkpoint-,3500 3250 3000) --fret_encoder_scale 2
 
-# Its pitch head learns on, from made songs and the same records, in some quarter of an hour.
+# Its pitch head learns on, from made songs and the same records, in some ten minutes.
 pitch-head: setup
 	$(UNPACK_RECORDS)
 	$(BIN)/python scripts/train_pitch_head.py --model tabhero_hf/checkpoints/tiny --output_dir $(SHIPPED)/pitched \

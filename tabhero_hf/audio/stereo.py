@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-WIDE, NOTHING = 0.2, 0.1
+WIDE = 0.2
 """The sides of a song are listened to if they are so loud beside its middle, as root mean squares: softer ones are
-what a room or a codec leaves of it. And how loud its middle has to be beside its sides to be more than a remainder."""
+what a room or a codec leaves of it."""
+
+NOTHING = 0.1
+"""A middle that is softer than this beside the sides is what is left of a channel that was turned over."""
 
 AUDIBLE = 0.01
 """And wherever they are so loud: what is softer says nothing, not even that no guitar plays."""

@@ -20,10 +20,11 @@ from ..modeling_tabhero import TabHeroPitchHead
 from .made_notes import INSTRUMENTS, NoteTable, kept_songs, scenes, sound_settings
 
 EQUALIZED, BANDS = 0.4, 8
-"""Standard deviation of the gains, in nepers, of an equalizer of so many bands that each note is heard through."""
+"""Each note is heard through an equalizer: standard deviation of its gains, in nepers, at so many frequencies, between
+which they are interpolated."""
 
 BESIDE = 0.5
-"""How often another note, up to as loud as it was, sounds beside the one to name, as of another instrument."""
+"""How often any other note, which is as loud as it was or softer, sounds beside the one to name."""
 
 LOUDER = 0.7, 1.3
 """By how much spectra, which are logarithms, are multiplied."""

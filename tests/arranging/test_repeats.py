@@ -37,8 +37,11 @@ def test_it_comes_back_though_notes_are_missed_and_others_added():
     rng = np.random.default_rng(1)
     pitches, beats = riff(rng)
     pitches, beats = np.tile(pitches, 6), np.concatenate([beats + 16 * turn for turn in range(6)])
-    kept = rng.random(len(pitches)) < 0.95
-    pitches, beats = pitches[kept], beats[kept] + rng.normal(0, 0.01, kept.sum())
+    kept, added = rng.random(len(pitches)) < 0.95, rng.uniform(0, 96, 6)
+    pitches = np.concatenate([pitches[kept], rng.integers(0, PITCHES, 6)])
+    beats = np.concatenate([beats[kept] + rng.normal(0, 0.01, kept.sum()), added])
+    order = np.argsort(beats)
+    pitches, beats = pitches[order], beats[order]
     likely = heard(pitches, rng, right=0.85)
     pooled = pool(likely, find_repeats(likely, beats), INDEPENDENT)
     assert right(likely, pitches) < 0.87 and right(pooled, pitches) > 0.91
@@ -51,6 +54,16 @@ def test_passages_of_one_rhythm_and_other_pitches_say_nothing_of_each_other():
     repeats = find_repeats(likely, beats)
     assert not len(repeats.weights)
     assert (pool(likely, repeats).argmax(axis=1) == likely.argmax(axis=1)).all()
+
+
+def test_a_passage_within_a_fuller_one_says_little_of_it_and_it_of_the_passage():
+    rng = np.random.default_rng(4)
+    pitches = rng.integers(0, PITCHES, 64)
+    fuller, sparser = (pitches, np.arange(64) / 4), (pitches[::4], np.arange(16))
+    for (first, beats), (second, others) in ((fuller, sparser), (sparser, fuller)):
+        likely = heard(np.concatenate([first, second]), rng, right=1.0)
+        repeats = find_repeats(likely, np.concatenate([beats, others + 16]))
+        assert (repeats.weights < 0.3).all()
 
 
 def test_where_riffs_change_each_is_told_by_its_own():
@@ -68,6 +81,15 @@ def test_independent_ears_are_surer_together_and_dependent_ones_are_not():
     repeats = Repeats(np.array([0]), np.array([1]), np.array([1.0]))
     np.testing.assert_allclose(pool(likely, repeats), likely, atol=2e-3)
     assert (pool(likely, repeats, independent=1.0)[:, 0] > 0.75).all()
+
+
+@pytest.mark.parametrize("lag", [4, 8, 16])
+def test_notes_at_the_edge_of_what_is_near_are_no_trouble(lag):
+    for late in (0.0, 0.05, 0.1, 0.100001, -0.1):
+        for tick in range(0, 480, 7):
+            beats = np.array([tick / 480, tick / 480 + lag + late])
+            repeats = find_repeats(np.eye(PITCHES)[[3, 3]], beats)
+            assert len(repeats.weights) == 1 or abs(late) >= 0.1
 
 
 @pytest.mark.parametrize("notes", [0, 1, 2])

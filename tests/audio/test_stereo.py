@@ -34,6 +34,14 @@ def test_mono_has_no_sides():
     assert sides is None
 
 
+@pytest.mark.parametrize(("level", "left"), [(0.05, True), (0.15, False)])
+def test_a_middle_of_next_to_nothing_is_no_middle(level, left):
+    channels = np.stack([GUITAR + level * DRUMS, level * DRUMS - GUITAR])
+    middle, sides = middle_and_sides(channels)
+    np.testing.assert_allclose(middle, channels[0] if left else level * DRUMS, atol=1e-6)
+    assert (sides is None) == left
+
+
 def test_a_recording_is_wide_where_there_is_something_at_its_sides():
     sides = np.repeat([0.3, 0.0, 0.3, 0.0], [8 * 22050, 8 * 22050, 8 * 22050, 100]).astype(np.float32)
     middle = np.ones_like(sides)

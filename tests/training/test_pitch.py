@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration, TabHeroProcessor
 from tabhero_hf.modeling_tabhero import TabHeroPitchHead
-from tabhero_hf.training.pitch import PitchedNotes, hear_songs, train_pitch_head
+from tabhero_hf.training.pitch import PitchedNotes, augment, hear_songs, train_pitch_head
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_pitch_head.py"
 SECONDS = 5.0
@@ -45,6 +45,17 @@ def test_what_is_heard_of_low_pitches_is_known_of_high_ones():
     assert (named.numpy() + head.LOWEST_PITCH == higher).mean() > 0.9
 
 
+def test_notes_are_heard_through_equalizers_and_half_of_them_beside_others():
+    torch.manual_seed(0)
+    spectra, others = torch.zeros(2000, 2, 252), torch.zeros(2000, 2, 252)
+    spectra[..., ::3], others[..., 1::3] = 1.0, 1.0
+    heard = augment(spectra, others)
+    assert heard.shape == spectra.shape and not heard[..., 2::3].any()  # of nothing equalizers make nothing
+    assert (heard[..., ::3] > 0.1).all() and 0.1 < heard[..., ::3].std(dim=2).mean() < 0.4
+    beside = heard[..., 1::3].amax(dim=(1, 2)) > 0
+    assert 0.45 < beside.float().mean() < 0.55 and heard[..., 1::3].max() <= 1.3
+
+
 def test_notes_are_heard_alone_in_the_band_and_before_a_record(tmp_path, demo_song):
     records = [demo_song / "song.ogg"]
     (song,) = hear_songs(tmp_path, [7], SECONDS, records=records)
@@ -73,10 +84,10 @@ def test_notes_are_heard_alone_in_the_band_and_before_a_record(tmp_path, demo_so
         hear_songs(tmp_path, [7], SECONDS)
 
 
-def test_the_script_gives_a_model_a_head_and_leaves_the_rest_as_it_is(small_model, tmp_path):
+def test_the_script_gives_a_model_a_head_and_leaves_the_rest_as_it_is(small_model, tmp_path, monkeypatch):
     folders = ["--model", small_model, "--output_dir", tmp_path / "pitched", "--notes_dir", tmp_path / "notes"]
-    command = [sys.executable, SCRIPT, *folders, "--songs", "2", "--seconds", str(SECONDS), "--steps", "3"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    settings = ["--songs", "2", "--seconds", str(SECONDS), "--steps", "3"]
+    done = subprocess.run([sys.executable, SCRIPT, *folders, *settings], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "in the band:" in done.stdout and "of pitches" in done.stdout and "in front of" not in done.stdout
     before, after = (load_file(folder / "model.safetensors") for folder in (small_model, tmp_path / "pitched"))
@@ -86,6 +97,12 @@ def test_the_script_gives_a_model_a_head_and_leaves_the_rest_as_it_is(small_mode
     told = model.tell_pitches(torch.rand(3, 2, 252), instrument=1, batch_size=2)
     assert told.shape == (3, 72) and told.sum(dim=1).tolist() == pytest.approx([1, 1, 1], abs=1e-5)
     assert TabHeroProcessor.from_pretrained(tmp_path / "pitched")
+    # A head that is there learns on: as slowly as can be, it stays what it was.
+    folders = ["--model", tmp_path / "pitched", "--output_dir", tmp_path / "again", "--notes_dir", tmp_path / "notes"]
+    monkeypatch.setattr("sys.argv", [str(each) for each in (SCRIPT, *folders, *settings, "--learning_rate", 1e-9)])
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+    again = load_file(tmp_path / "again" / "model.safetensors")
+    assert all(torch.allclose(again[name], weight, atol=1e-4) for name, weight in after.items())
 
 
 @pytest.mark.parametrize(
