@@ -67,8 +67,7 @@ def find_repeats(pitches: np.ndarray, beats: np.ndarray) -> Repeats:
         found = (later >= 0) & (weights > 0)
         for column, values in zip(pairs, (np.flatnonzero(found), later[found], weights[found]), strict=True):
             column.append(values)
-    kinds = np.int64, np.int64, np.float64
-    return Repeats(*(np.concatenate([*column, []]).astype(kind) for column, kind in zip(pairs, kinds, strict=True)))
+    return Repeats(*map(np.concatenate, pairs))
 
 
 def pool(likely: np.ndarray, repeats: Repeats, independent: float = 0.0) -> np.ndarray:
