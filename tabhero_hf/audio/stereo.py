@@ -13,7 +13,8 @@ NOTHING = 0.1
 """A middle that is softer than this beside the sides is what is left of a channel that was turned over."""
 
 AUDIBLE = 0.01
-"""Sides are heard wherever they are so loud beside the middle: softer ones say nothing, not even that no guitar plays."""
+"""Sides are heard wherever they are so loud beside the middle: softer ones say nothing, not even that no guitar
+plays."""
 
 FRAME, AROUND_SECONDS = 512, 2.0
 """Samples for which that is told at once, and around which seconds it is measured: rests are shorter."""
