@@ -21,11 +21,13 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from hashlib import blake2b
 from importlib.util import find_spec
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from transformers.utils import FEATURE_EXTRACTOR_NAME
 
 from ..audio.alignment import chart_lag
@@ -715,12 +717,13 @@ def _assemble(out: Path, results: dict[str, tuple[Path, Result]], settings: Prep
     """Makes `data` what the results say, by the order of the songs' paths, and the report on it."""
     seen, placed, totals = {}, set(), _Totals()
     skipped, remarks = [], []
+    splits = _splits({song: result for song, (_, result) in results.items() if isinstance(result, Prepared)}, settings)
     for song, (stage, result) in sorted(results.items()):
         remarks += [{"path": song, **asdict(remark)} for remark in result.remarks]
         if isinstance(result, Skipped):
             skipped.append({"path": song, "reason": result.reason})
             continue
-        split, taken, repeated = settings.split_of(result.song_id), False, []
+        split, taken, repeated = splits[song], False, []
         for audio in result.audios:
             charts = []
             for chart in audio.charts:
@@ -745,6 +748,19 @@ def _assemble(out: Path, results: dict[str, tuple[Path, Result]], settings: Prep
         if path.is_file() and path not in placed:
             path.unlink()
     return {**totals.summary(), "skipped": skipped, "remarks": remarks}
+
+
+def _splits(songs: dict[str, Prepared], settings: PreparationSettings) -> dict[str, str]:
+    """The split of each song. Those of one name or one recording, and so on from one to the next, are in one split:
+    that of the least id among them."""
+    ties = {name: (song.song_id[:8], *(audio.content for audio in song.audios)) for name, song in songs.items()}
+    nodes = {tie: number for number, tie in enumerate(dict.fromkeys(chain.from_iterable(ties.values())))}
+    edges = np.array([(nodes[first], nodes[tie]) for first, *others in ties.values() for tie in others], dtype=int)
+    graph = coo_array((np.ones(len(edges)), edges.reshape(-1, 2).T), shape=(len(nodes), len(nodes)))
+    groups = connected_components(graph, directed=False)[1]
+    group_of = {name: groups[nodes[first]] for name, (first, *_) in ties.items()}
+    least = {group_of[name]: songs[name].song_id for name in sorted(songs, key=lambda name: songs[name].song_id)[::-1]}
+    return {name: settings.split_of(least[group]) for name, group in group_of.items()}
 
 
 def _file_names(folder: Path, song_id: str, audio: str) -> Iterator[Path]:

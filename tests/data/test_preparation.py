@@ -312,6 +312,26 @@ def test_all_recordings_and_charts_of_a_song_are_in_one_split(tmp_path):
     assert len({row["song_id"] for row in rows}) == 6 and len(list((tmp_path / "out" / "data").iterdir())) == 1
 
 
+def test_a_recording_under_many_titles_is_in_one_split_and_so_is_all_of_their_names(tmp_path):
+    settings = PreparationSettings(splits=(0.4, 0.3, 0.3))
+    songs = tmp_path / "songs"
+    for number in range(6):
+        made_song(songs / str(number), number, made_chart(seed=number))
+    alone = prepare_library(songs, tmp_path / "alone", settings)
+    assert max(row["songs"] for row in alone["splits"].values()) < 6
+    # Another charter of each song named it after the next one, so that all hang together.
+    for number in range(5):
+        write_song(
+            songs / f"again {number}",
+            made_chart(seed=10 + number),
+            songs / str(number) / "song.wav",
+            metadata={"artist": "Artist", "name": str(number + 1)},
+        )
+    together = prepare_library(songs, tmp_path / "together", settings)
+    assert together["songs"] == 11
+    assert sorted(row["songs"] for row in together["splits"].values()) == [0, 0, 11]
+
+
 def test_a_run_that_takes_nothing_leaves_the_dataset_as_it_was(songs, tmp_path, monkeypatch):
     prepare_library(songs, tmp_path / "out", ALL_TRAINING)
     before = contents(tmp_path / "out")
