@@ -73,6 +73,17 @@ def test_what_a_files_name_says(tmp_path, tone, name, told):
     assert file_metadata(tmp_path / f"{name}.wav") == told
 
 
+@pytest.mark.parametrize(
+    ("date", "year"), [("2009-05-12", "2009"), ("12.05.2009", "2009"), ("a while ago", "a while ago")]
+)
+def test_the_year_of_a_date_is_taken(tmp_path, tone, date, year):
+    path = tmp_path / "Tune.ogg"
+    with soundfile.SoundFile(path, "w", 22050, 1) as file:
+        file.date = date
+        file.write(tone)
+    assert file_metadata(path)["year"] == year
+
+
 def test_old_tags_that_are_no_text_do_not_replace_the_name(tmp_path, tone):
     path = tmp_path / "Motörhead - Überflug.mp3"
     soundfile.write(path, tone, 22050)

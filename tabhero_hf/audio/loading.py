@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -112,6 +113,8 @@ def audio_tags(source: Source) -> dict[str, str]:
         tags = file.copy_metadata()
     # Old tags that are no UTF-8 come with replacement characters: what they said is lost.
     told = {TAG_NAMES[tag]: text.strip() for tag, text in tags.items() if tag in TAG_NAMES and "\ufffd" not in text}
+    if year := re.search(r"\d{4}", told.get("year", "")):  # of a date
+        told["year"] = year[0]
     return {name: text for name, text in told.items() if text}
 
 

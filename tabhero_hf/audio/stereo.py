@@ -10,7 +10,8 @@ WIDE = 0.2
 what a room or a codec leaves of it."""
 
 NOTHING = 0.1
-"""A middle that is softer than this beside the sides is what is left of a channel that was turned over."""
+"""A middle that is softer than this beside the sides is what is left of a channel that was turned over, and a channel
+that is softer beside the other has nothing to hear."""
 
 AUDIBLE = 0.01
 """Sides are heard wherever they are so loud beside the middle: softer ones say nothing, not even that no guitar
@@ -24,7 +25,8 @@ def middle_and_sides(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray | Non
     """The mean of left and right and half of their difference.
 
     Drums, bass and voices are mixed to the middle, which their difference is without; rhythm guitars, played twice, to
-    both sides. Where the middle has next to nothing, one channel is the other turned over, and as good as mono.
+    both sides. Where the middle has next to nothing, one channel is the other turned over, and as good as mono; so is
+    what has next to nothing in one channel.
 
     Args:
         waveform: samples, ``(samples,)`` or left and right ``(2, samples)``.
@@ -36,10 +38,16 @@ def middle_and_sides(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray | Non
         return waveform.reshape(-1), None
     left, right = waveform
     middle, sides = (left + right) / 2, (left - right) / 2
-    loudness = [np.sqrt(np.square(each, dtype=np.float64).mean()) for each in (middle, sides)]
-    if loudness[0] < NOTHING * loudness[1]:
+    in_middle, at_sides, at_left, at_right = map(_loudness, (middle, sides, left, right))
+    if in_middle < NOTHING * at_sides or at_right < NOTHING * at_left:
         return left, None
-    return middle, sides if loudness[1] > WIDE * loudness[0] else None
+    if at_left < NOTHING * at_right:
+        return right, None
+    return middle, sides if at_sides > WIDE * in_middle else None
+
+
+def _loudness(waveform: np.ndarray) -> float:
+    return float(np.sqrt(np.square(waveform, dtype=np.float64).mean()))
 
 
 def wide_frames(middle: np.ndarray, sides: np.ndarray, sampling_rate: int) -> np.ndarray:

@@ -34,6 +34,17 @@ def test_mono_has_no_sides():
     assert sides is None
 
 
+@pytest.mark.parametrize("level", [0.0, 0.05])
+def test_what_plays_in_one_channel_alone_is_mono(level):
+    for channels in ([DRUMS, level * GUITAR], [level * GUITAR, DRUMS]):
+        middle, sides = middle_and_sides(np.stack(channels))
+        np.testing.assert_array_equal(middle, DRUMS)
+        assert sides is None
+    middle, sides = middle_and_sides(np.stack([DRUMS, 0.2 * GUITAR]))
+    np.testing.assert_allclose(middle, (DRUMS + 0.2 * GUITAR) / 2, atol=1e-6)
+    assert sides is not None
+
+
 @pytest.mark.parametrize(("level", "left"), [(0.05, True), (0.15, False)])
 def test_a_middle_of_next_to_nothing_is_no_middle(level, left):
     channels = np.stack([GUITAR + level * DRUMS, level * DRUMS - GUITAR])
