@@ -128,7 +128,7 @@ pitch-head: setup
 	$(UNPACK_RECORDS)
 	$(BIN)/python scripts/train_pitch_head.py --model tabhero_hf/checkpoints/tiny --output_dir $(SHIPPED)/pitched \
 		--notes_dir $(SHIPPED)/pitches --soundfont $(SOUNDFONT) --records $(SHIPPED)/recordings \
-		--seconds 60 --learning_rate 1.5e-3
+		--seconds 60
 	$(BUNDLE) $(SHIPPED)/pitched
 
 # The head that puts notes on frets by their pitches, learned anew from made songs in some half an hour.

@@ -26,6 +26,9 @@ which they are interpolated."""
 BESIDE = 0.5
 """How often any other note, which is as loud as it was or softer, sounds beside the one to name."""
 
+DETUNED = 0.2
+"""Standard deviation of the semitones by which a note, and what sounds beside it, is out of tune."""
+
 LOUDER = 0.7, 1.3
 """By how much spectra, which are logarithms, are multiplied."""
 
@@ -106,12 +109,22 @@ def hear_songs(
 
 
 def augment(spectra: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """Spectra of notes, ``(notes, 2, bins)``, through random equalizers, some with what else was heard elsewhere."""
+    """Spectra of notes, ``(notes, 2, bins)``, through random equalizers and out of tune, some with what else was heard
+    elsewhere."""
     count, _, bins = spectra.shape
     gains = F.interpolate(EQUALIZED * torch.randn(count, 1, BANDS), size=bins, mode="linear", align_corners=True)
     beside = torch.rand(count, 1, 1) * (torch.rand(count, 1, 1) < BESIDE)
     magnitudes = spectra.expm1() * gains.exp() + beside * others.expm1()
-    return magnitudes.log1p() * torch.empty(count, 1, 1).uniform_(*LOUDER)
+    moved = move(magnitudes.log1p(), TabHeroPitchHead.BINS[2] / 12 * DETUNED * torch.randn(count))
+    return moved * torch.empty(count, 1, 1).uniform_(*LOUDER)
+
+
+def move(spectra: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:
+    """Spectra, ``(notes, 2, bins)``, each so many bins lower, whole ones or not, ``(notes,)``."""
+    last = spectra.shape[-1] - 1
+    at = (torch.arange(last + 1) + bins[:, None]).clamp(0, last)[:, None].expand_as(spectra)
+    low = at.long()
+    return torch.lerp(spectra.gather(2, low), spectra.gather(2, (low + 1).clamp(max=last)), at - low)
 
 
 def train_pitch_head(

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration, TabHeroProcessor
 from tabhero_hf.modeling_tabhero import TabHeroPitchHead
-from tabhero_hf.training.pitch import PitchedNotes, augment, hear_songs, train_pitch_head
+from tabhero_hf.training.pitch import DETUNED, PitchedNotes, augment, hear_songs, move, train_pitch_head
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_pitch_head.py"
 SECONDS = 5.0
@@ -45,7 +45,8 @@ def test_what_is_heard_of_low_pitches_is_known_of_high_ones():
     assert (named.numpy() + head.LOWEST_PITCH == higher).mean() > 0.9
 
 
-def test_notes_are_heard_through_equalizers_and_half_of_them_beside_others():
+def test_notes_are_heard_through_equalizers_and_half_of_them_beside_others(monkeypatch):
+    monkeypatch.setattr("tabhero_hf.training.pitch.DETUNED", 0.0)
     torch.manual_seed(0)
     spectra, others = torch.zeros(2000, 2, 252), torch.zeros(2000, 2, 252)
     spectra[..., ::3], others[..., 1::3] = 1.0, 1.0
@@ -54,6 +55,22 @@ def test_notes_are_heard_through_equalizers_and_half_of_them_beside_others():
     assert (heard[..., ::3] > 0.1).all() and 0.1 < heard[..., ::3].std(dim=2).mean() < 0.4
     beside = heard[..., 1::3].amax(dim=(1, 2)) > 0
     assert 0.45 < beside.float().mean() < 0.55 and heard[..., 1::3].max() <= 1.3
+
+
+def test_notes_are_heard_out_of_tune_with_what_sounds_before_them():
+    torch.manual_seed(0)
+    spectra = torch.zeros(2000, 2, 252)
+    spectra[..., 126] = 1.0
+    heard = augment(spectra, torch.zeros_like(spectra))
+    at = (heard * torch.arange(252)).sum(dim=2) / heard.sum(dim=2)
+    semitones = (at - 126) / TabHeroPitchHead.BINS[2] * 12
+    assert semitones.std() == pytest.approx(DETUNED, rel=0.1) and abs(semitones.mean()) < 0.02
+    assert (at[:, 0] - at[:, 1]).abs().max() < 0.05  # but for the equalizer
+
+    told = torch.arange(10.0).expand(2, 2, 10)
+    moved = move(told, torch.tensor([1.0, -0.25]))
+    assert moved[0].tolist() == [[1, 2, 3, 4, 5, 6, 7, 8, 9, 9]] * 2
+    assert moved[1].tolist() == [[0, 0.75, 1.75, 2.75, 3.75, 4.75, 5.75, 6.75, 7.75, 8.75]] * 2
 
 
 def test_notes_are_heard_alone_in_the_band_and_before_a_record(tmp_path, demo_song):
