@@ -74,7 +74,14 @@ def test_what_a_files_name_says(tmp_path, tone, name, told):
 
 
 @pytest.mark.parametrize(
-    ("date", "year"), [("2009-05-12", "2009"), ("12.05.2009", "2009"), ("a while ago", "a while ago")]
+    ("date", "year"),
+    [
+        ("2009-05-12", "2009"),
+        ("12.05.2009", "2009"),
+        ("20090512", "2009"),
+        ("12052009", "12052009"),
+        ("a while ago", "a while ago"),
+    ],
 )
 def test_the_year_of_a_date_is_taken(tmp_path, tone, date, year):
     path = tmp_path / "Tune.ogg"

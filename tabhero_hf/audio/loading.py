@@ -113,7 +113,8 @@ def audio_tags(source: Source) -> dict[str, str]:
         tags = file.copy_metadata()
     # Old tags that are no UTF-8 come with replacement characters: what they said is lost.
     told = {TAG_NAMES[tag]: text.strip() for tag, text in tags.items() if tag in TAG_NAMES and "\ufffd" not in text}
-    if year := re.search(r"\d{4}", told.get("year", "")):  # of a date
+    # A date that begins or ends with its year, or is 20091231.
+    if year := re.search(r"\b(?:19|20)\d\d(?=\b|\d{4}\b)", told.get("year", ""), re.ASCII):
         told["year"] = year[0]
     return {name: text for name, text in told.items() if text}
 

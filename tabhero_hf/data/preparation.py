@@ -174,7 +174,8 @@ class PreparationSettings:
         return feature_extractor(self.max_frames, self.overlap_frames)
 
     def split_of(self, song_id: str) -> str:
-        """The split of a song, the same however many others there are, and for all recordings and charts of it."""
+        """The split of a song, for all recordings and charts of it, unless they hang together with others: it is
+        the same however many others there are."""
         place, bound = int(song_id[:8], 16) / 2**32, 0.0
         for split, share in zip(SPLITS, self.splits):
             bound += share
@@ -751,8 +752,8 @@ def _assemble(out: Path, results: dict[str, tuple[Path, Result]], settings: Prep
 
 
 def _splits(songs: dict[str, Prepared], settings: PreparationSettings) -> dict[str, str]:
-    """The split of each song. Those of one name or one recording, and so on from one to the next, are in one split:
-    that of the least id among them."""
+    """The split of each song. Those of one name or charted to one audio, and so on from one to the next, are in one
+    split: that of the least id among them."""
     ties = {name: (song.song_id[:8], *(audio.content for audio in song.audios)) for name, song in songs.items()}
     nodes = {tie: number for number, tie in enumerate(dict.fromkeys(chain.from_iterable(ties.values())))}
     edges = np.array([(nodes[first], nodes[tie]) for first, *others in ties.values() for tie in others], dtype=int)
