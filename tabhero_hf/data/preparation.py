@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from hashlib import blake2b
 from importlib.util import find_spec
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -754,14 +754,14 @@ def _assemble(out: Path, results: dict[str, tuple[Path, Result]], settings: Prep
 def _splits(songs: dict[str, Prepared], settings: PreparationSettings) -> dict[str, str]:
     """The split of each song. Those of one name or charted to one audio, and so on from one to the next, are in one
     split: that of the least id among them."""
-    ties = {name: (song.song_id[:8], *(audio.content for audio in song.audios)) for name, song in songs.items()}
-    nodes = {tie: number for number, tie in enumerate(dict.fromkeys(chain.from_iterable(ties.values())))}
-    edges = np.array([(nodes[first], nodes[tie]) for first, *others in ties.values() for tie in others], dtype=int)
-    graph = coo_array((np.ones(len(edges)), edges.reshape(-1, 2).T), shape=(len(nodes), len(nodes)))
-    groups = connected_components(graph, directed=False)[1]
-    group_of = {name: groups[nodes[first]] for name, (first, *_) in ties.items()}
-    least = {group_of[name]: songs[name].song_id for name in sorted(songs, key=lambda name: songs[name].song_id)[::-1]}
-    return {name: settings.split_of(least[group]) for name, group in group_of.items()}
+    names, first_with, edges = sorted(songs, key=lambda name: songs[name].song_id), {}, []
+    for number, name in enumerate(names):
+        for tie in (songs[name].song_id[:8], *(audio.content for audio in songs[name].audios)):
+            edges.append((number, first_with.setdefault(tie, number)))
+    ends = np.array(edges, dtype=int).reshape(-1, 2).T
+    groups = connected_components(coo_array((np.ones(len(edges)), ends), shape=(len(names),) * 2), directed=False)[1]
+    _, least, groups = np.unique(groups, return_index=True, return_inverse=True)
+    return {name: settings.split_of(songs[names[least[group]]].song_id) for name, group in zip(names, groups)}
 
 
 def _file_names(folder: Path, song_id: str, audio: str) -> Iterator[Path]:
