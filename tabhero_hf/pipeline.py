@@ -297,8 +297,9 @@ class AudioToChartPipeline(Pipeline):
             seconds,
             sides=inputs["sides"],
         )
-        chosen = []
-        for chart, (instrument, difficulty) in enumerate(inputs["asked"]):
+        chosen, above = [None] * len(notes), {}  # of each instrument: the next harder chart
+        for chart in sorted(range(len(notes)), key=lambda chart: -inputs["asked"][chart][1]):
+            instrument, difficulty = inputs["asked"][chart]
             beats = ticks[chart] / inputs["beats"].tempo_map.resolution
             spectra, likely, pitches = notes[chart]
             if pitches is not None and getattr(self.model, "fingering_head", None) is not None:
@@ -307,8 +308,13 @@ class AudioToChartPipeline(Pipeline):
                 likely = pool(self.model.finger_notes(*told, difficulty, instrument).cpu().numpy(), repeats)
             if temperature:
                 likely = perturb(likely, temperature)
-            compared = compare_notes(spectra, pitches)
-            chosen.append(find_frets(likely, LANE_SETS, seconds[chart], beats, compared, difficulty))
+            compared, harder = compare_notes(spectra, pitches), None
+            if instrument in above:
+                _, own, its = np.intersect1d(ticks[chart], ticks[above[instrument]], return_indices=True)
+                harder = np.full(len(beats), -1)
+                harder[own] = chosen[above[instrument]][its]
+            chosen[chart] = find_frets(likely, LANE_SETS, seconds[chart], beats, compared, difficulty, harder)
+            above[instrument] = chart
         return chosen
 
     def _best(self, written, difficulties: torch.LongTensor, num_candidates: int) -> torch.LongTensor:

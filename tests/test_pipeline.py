@@ -219,6 +219,22 @@ def test_what_is_heard_of_an_easier_chart_is_in_the_harder_one_and_stays(bundled
     assert all(abs(len(ticks[level]) - heard[level]) <= 2 for level in Difficulty)
 
 
+def test_difficulties_that_are_charted_together_have_their_notes_on_the_same_lanes(bundled, demo_song):
+    """The human's Hard has 76 in 100 notes of this song on the frets of Expert, where the whole song is charted."""
+    audio = load_audio(demo_song, 22050)[: 22050 * 24]
+    together = bundled(audio)["notes"]
+    alone = {level: bundled(audio, difficulties=[level])["notes"]["lead", level] for level in ("easy", "medium")}
+
+    def alike(notes, others):
+        lanes = {time: lanes for time, lanes, *_ in others}
+        return np.mean([chord == lanes[time] for time, chord, *_ in notes if time in lanes])
+
+    medium, hard = together["lead", "medium"], together["lead", "hard"]
+    assert alike(medium, hard) >= alike(alone["medium"], hard) + 0.05
+    assert alike(together["lead", "easy"], medium) >= alike(alone["easy"], alone["medium"]) + 0.1
+    assert alike(medium, hard) >= 0.8
+
+
 @pytest.mark.parametrize("settings", [{"do_sample": True}, {"num_beams": 3}], ids=["sampled", "beams"])
 def test_the_best_of_several_candidates_is_kept(bundled, demo_song, settings, monkeypatch):
     audio = load_audio(demo_song, 22050)[: 22050 * 12]

@@ -25,6 +25,11 @@ LIKE_HUMANS = 0.1
 """How often humans have single notes on each lane, by ``scripts/fit_likeness.py``, too, and how much that counts, in
 log-odds: a listener who is not sure says green, and the likeliest lanes would hardly be others."""
 
+AS_HARDER = 0.4
+EASIER_LANES = {Difficulty.HARD: (0, 1, 2, 3, 3), Difficulty.MEDIUM: (0, 1, 2, 3, 3), Difficulty.EASY: (0, 1, 1, 2, 2)}
+"""How much it counts, in log-odds, that humans put a note of an easier chart where the harder one has it, and on which
+lane they put a single note or the lowest of a chord, by its lane there."""
+
 RARE, MOST_CHOICES = 0.03, 24
 """Frets that are less likely than this on average are not used in a song, and no more than so many."""
 
@@ -92,6 +97,7 @@ def find_frets(
     beats: np.ndarray,
     compared: Comparison,
     difficulty: Difficulty = Difficulty.EXPERT,
+    harder: np.ndarray | None = None,
 ) -> np.ndarray:
     """The frets of notes, ascending in time, that a listener and the sound of the notes together make likely.
 
@@ -100,6 +106,7 @@ def find_frets(
     dynamic programming ([Viterbi, 1967](https://doi.org/10.1109/TIT.1967.1054010)), in rounds in which notes are drawn
     to those further back, too. As the likeliest is to stay wherever that is more likely than not, the likeliest frets
     move less than frets do: the odds of staying are lowered for all notes until about as many stay as are likely to.
+    Notes of an easier chart are drawn to where the harder one has them.
 
     Args:
         likely: of each note's frets, ``(notes, choices)``.
@@ -107,18 +114,25 @@ def find_frets(
         seconds, beats: of the notes, ``(notes,)``.
         compared: each note beside those before it.
         difficulty: of the chart.
+        harder: the choice for each note in the next harder chart, -1 where that has none.
 
     Returns:
         The choice for each note, int of shape ``(notes,)``.
     """
     if not len(likely):
         return np.zeros(0, dtype=np.int64)
+    lowest = np.array([min(chord) for chord in lanes])
     usual = likely.mean(axis=0)
     used = np.sort(np.argsort(-usual, kind="stable")[:MOST_CHOICES])
     used = used[usual[used] >= min(RARE, usual.max())]
     lanes = [lanes[choice] for choice in used]
     heights = np.array([height(chord) for chord in lanes])
     heard = TRUST * np.log(likely[:, used] + DOUBT) + LIKE_HUMANS * _log_odds_of_lanes(usual[used], lanes)
+    if harder is not None:
+        easier = np.arange(OPEN_LANE + 1)
+        easier[: len(LANES)] = EASIER_LANES[difficulty]
+        due = np.where(harder < 0, -1, easier[lowest[harder]])
+        heard += AS_HARDER * (lowest[used] == due[:, None])
     near = np.diff(seconds) <= PHRASE_SECONDS
     same = same_as_before(compared, seconds, beats, difficulty)
     higher = higher_than_before(compared)

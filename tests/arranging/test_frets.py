@@ -136,6 +136,29 @@ def test_chords_and_open_notes_have_their_height():
     assert found.tolist() == pitches.tolist()
 
 
+@pytest.mark.parametrize(
+    "difficulty, lanes",
+    [
+        (Difficulty.HARD, [0, 1, 2, 3, 3, 0]),
+        (Difficulty.MEDIUM, [0, 1, 2, 3, 3, 0]),
+        (Difficulty.EASY, [0, 1, 1, 2, 2, 0]),
+    ],
+)
+def test_an_easier_chart_is_drawn_to_the_lanes_of_the_harder_one(difficulty, lanes):
+    """Where a listener is not sure. Of the last notes one is a chord there, one is open, one is heard well, and one is
+    not there."""
+    choices = [*SINGLES, (0, 1), (6,)]
+    likely = np.full((9, 7), 0.14)
+    likely[7] = 0.01 + 0.9 * np.eye(7)[4]
+    seconds = 7.0 * np.arange(9)  # too far apart to tell each other
+    harder = np.array([0, 1, 2, 3, 4, 5, 6, 0, -1])
+    told = seconds, seconds / BEAT, Comparison(*np.zeros((2, BACK, 9))), difficulty
+    found, apart = (find_frets(likely, choices, *told, above) for above in (harder, None))
+    lowest = [min(choices[choice]) for choice in found]
+    assert lowest[:6] == lanes and lowest[6] == 6 and lowest[7] == 4
+    assert found[8] == apart[8] and len(set(apart.tolist()) - {4}) == 1
+
+
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_few_notes(count):
     likely = np.eye(5)[[3, 1]][:count]
