@@ -15,6 +15,10 @@ TRIPLETS = (1, 3, 6)
 TRIPLETS_GAIN = 1.1
 """How much better triplets have to fit than straight parts: two thirds of a straight tempo fit them nearly as well."""
 
+TRIPLETS_BEAT = 0.2
+"""How much of what comes on the thirds of a beat has to come on the beat itself: of sixteenths in threes, which are
+thirds of a beat four thirds as fast, none does."""
+
 USUAL_BPM = 110.0
 OCTAVES = 1.0
 """The prior of a tempo: normal over octaves around the usual. It decides between a tempo and its double where both fit
@@ -79,6 +83,10 @@ class Pulse:
     def fit(self, turns: np.ndarray, frames: slice = slice(None)) -> float:
         """How much of the strength of these frames comes on a beat and its parts, at so many beats (any fraction)."""
         return float(self.total[frames] @ self.template(turns))
+
+    def part(self, turns: np.ndarray, harmonic: int) -> float:
+        """How much comes on one part of a beat."""
+        return float(self.total @ np.cos(2 * np.pi * harmonic * turns))
 
     def correlation(self, turns: np.ndarray) -> float:
         """The same for the whole song, as a correlation of -1 to 1."""
@@ -170,9 +178,19 @@ def fitted_pulse(times: np.ndarray, strengths: np.ndarray) -> tuple[Pulse, Tempo
     """A song's pulse, straight or in triplets, and the curve that explains it, of as few knots as that takes."""
     straight, triplets = (Pulse(times, strengths, harmonics) for harmonics in (STRAIGHT, TRIPLETS))
     plain, shuffled = _fitted_curve(straight), _fitted_curve(triplets)
-    if triplets.fit(shuffled.at(times)) > TRIPLETS_GAIN * straight.fit(plain.at(times)):
-        return triplets, shuffled
+    turns = shuffled.at(times)
+    gains = triplets.fit(turns) > TRIPLETS_GAIN * straight.fit(plain.at(times))
+    if gains and triplets.part(turns, 1) > TRIPLETS_BEAT * triplets.part(turns, 3):
+        return triplets, _on_strongest_third(triplets, shuffled)
     return straight, plain
+
+
+def _on_strongest_third(pulse: Pulse, curve: TempoCurve) -> TempoCurve:
+    """The curve with beats on that of their thirds which is struck most, by two harmonics. One alone, which found the
+    curve, is as strong between two thirds that are struck as on one."""
+    turns = curve.at(pulse.times)
+    third = max((0, 1, -1), key=lambda third: sum(pulse.part(turns + third / 3, harmonic) for harmonic in (1, 2)))
+    return TempoCurve(curve.beats, curve.times(curve.beats - third / 3))
 
 
 def _fitted_curve(pulse: Pulse) -> TempoCurve:

@@ -7,6 +7,8 @@ from tabhero_hf.audio import estimate_tempo_map, load_audio
 from tabhero_hf.audio.beats import track_beats
 from tabhero_hf.audio.onsets import attack_lag, onset_strength
 from tabhero_hf.charts import Difficulty, Instrument, TempoMap, read_song
+from tabhero_hf.data.composition import compose_song
+from tabhero_hf.data.made_songs import render_training_song
 
 RATE = 22050
 
@@ -138,6 +140,25 @@ def test_beats_of_made_music_are_found(name):
         measures = beats_of(tracked, music.beats[-1] + 0.05, numerator)
         assert numerator == MADE[name].get("meter", (4,))[0]
         assert mir_eval.beat.f_measure(music.downbeats, measures) >= 0.9
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(40_004, id="riffs of sixteenths in threes, 137 BPM"),
+        pytest.param(40_019, id="and at 121 BPM"),
+        pytest.param(40_022, id="a shuffle whose thirds before the beat are struck, 160 BPM"),
+        pytest.param(40_024, id="and at 194 BPM"),
+    ],
+)
+def test_threes_and_thirds_are_told_apart_and_a_shuffle_begins_on_its_beat(seed):
+    """Three sixteenths are no beat, and of a shuffle's thirds the one is that most else is struck on."""
+    song, tempo_map = render_training_song(seed, 60.0), compose_song(seed, 60.0).tempo_map
+    audio = song.part + song.backing
+    beats = tempo_map.seconds(np.arange(200) * tempo_map.resolution)
+    beats = beats[beats < len(audio) / RATE]
+    tracked = track_beats(audio, RATE)
+    assert mir_eval.beat.f_measure(beats, beats_of(tracked, beats[-1] + 0.05)) >= 0.95
 
 
 def test_noise_has_no_beat_to_be_sure_of():
