@@ -153,12 +153,23 @@ def test_beats_of_made_music_are_found(name):
 )
 def test_threes_and_thirds_are_told_apart_and_a_shuffle_begins_on_its_beat(seed):
     """Three sixteenths are no beat, and of a shuffle's thirds the one is that most else is struck on."""
+    assert beat_f_measure(seed) >= 0.95
+
+
+@pytest.mark.slow
+def test_beats_of_many_made_songs_are_found_in_their_mixes():
+    scores = [beat_f_measure(seed) for seed in range(41_000, 41_040)]
+    print(f"beat F1 {np.mean(scores):.3f}, over 0.95 in {np.sum(np.array(scores) > 0.95)} of {len(scores)}")
+    assert np.mean(scores) >= 0.84
+
+
+def beat_f_measure(seed: int) -> float:
+    """Of the beats found in the mix of a made song of a minute."""
     song, tempo_map = render_training_song(seed, 60.0), compose_song(seed, 60.0).tempo_map
     audio = song.part + song.backing
-    beats = tempo_map.seconds(np.arange(200) * tempo_map.resolution)
+    beats = tempo_map.seconds(np.arange(400) * tempo_map.resolution)
     beats = beats[beats < len(audio) / RATE]
-    tracked = track_beats(audio, RATE)
-    assert mir_eval.beat.f_measure(beats, beats_of(tracked, beats[-1] + 0.05)) >= 0.95
+    return mir_eval.beat.f_measure(beats, beats_of(track_beats(audio, RATE), beats[-1] + 0.05))
 
 
 def test_noise_has_no_beat_to_be_sure_of():
