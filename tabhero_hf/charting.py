@@ -17,7 +17,7 @@ from .charts import Chart, ChartError, Difficulty, Instrument, TempoMap, mend, r
 from .charts.measures import Measures
 from .charts.metadata import song_metadata
 from .charts.region import with_region
-from .charts.song_folder import AUDIO_SUFFIXES, Song, check_target, song_files
+from .charts.song_folder import AUDIO_SUFFIXES, STEM_NAMES, Song, check_target, song_files
 from .charts.text_files import MAX_NUMBER, name_as_text
 from .tokenization_tabhero import Note
 
@@ -30,13 +30,15 @@ class ChartedSong:
     """
     A charted song: the `folder` (or `.sng` or `.zip`) written, the `notes` in seconds of the chart of each
     `(instrument, difficulty)` by name, the song's `duration` in seconds, and by instrument the `confidence` of each
-    measure that was heard, see [`~tabhero_hf.arranging.measure_confidence`].
+    measure that was heard, see [`~tabhero_hf.arranging.measure_confidence`]. A `warning` says why a chart that the
+    song has already could not be read.
     """
 
     folder: Path
     notes: dict[tuple[str, str], list[Note]]
     duration: float
     confidence: dict[str, np.ndarray] = field(default_factory=dict)
+    warning: str | None = None
 
 
 def chart_song(
@@ -83,10 +85,12 @@ def chart_song(
     source = song_files(song) if is_song(song) else None
     check_target(output)
     duration = audio_duration(stems)
-    known = _read(song) if source else None
+    known, unread = _read(song) if source else (None, None)
     own = known.chart if known and any(track.notes for track in known.chart.tracks.values()) else None
     kept = _own_tempo_map(own, duration) if own else {}
     if region is not None:
+        if unread and source.chart:
+            raise unread
         _check_region(song, own, region, duration)
         if own.left_out:
             raise ValueError(f"{', '.join(own.left_out)} of {song} would be lost: chart all of it anew")
@@ -116,7 +120,7 @@ def chart_song(
             stems,
             album=source and source.album,
             metadata={
-                **(song_metadata((known or source).metadata) if source else file_metadata(song)),
+                **(song_metadata((known or source).metadata) if source else _metadata_of_file(song, output)),
                 **charter_name,
                 **(metadata or {}),
             },
@@ -127,24 +131,36 @@ def chart_song(
         (instrument.name.lower(), difficulty.name.lower()): chart.to_seconds(instrument, difficulty)
         for instrument, difficulty in chart.tracks
     }
-    return ChartedSong(folder, notes, duration, confidence)
+    warning = str(unread) if unread and source.chart else None
+    return ChartedSong(folder, notes, duration, confidence, warning)
 
 
 def file_metadata(song: str | os.PathLike) -> dict[str, str]:
-    """What an audio file's tags, and else its name, say of the song."""
-    artist, dash, title = name_as_text(Path(song).stem).partition(" - ")
-    named = {"artist": artist.strip(), "name": title.strip()} if dash else {}
+    """What an audio file's tags, and else its name, say of the song: nothing where it is called as stems are."""
+    stem = name_as_text(Path(song).stem)
+    artist, dash, title = stem.partition(" - ")
+    named = {"artist": artist.strip(), "name": title.strip()} if dash else {"name": stem}
+    if stem.lower() in STEM_NAMES:
+        named = {}
     if re.fullmatch(r"\d{1,3}\.?", named.get("artist", "")):  # a track's number
         del named["artist"]
     return {**named, **audio_tags(song)}
 
 
-def _read(song: str | os.PathLike) -> Song | None:
-    """A song with a chart, where that can be read."""
+def _metadata_of_file(song: str | os.PathLike, output: str | os.PathLike) -> dict[str, str]:
+    """What an audio file says of its song and, if the song that it lies in is written over, what that one says."""
+    known = {}
+    if Path(song).resolve().parent == Path(output).resolve():
+        known = song_metadata(song_files(output).metadata)
+    return {**file_metadata(song), **{key: value for key, value in known.items() if value.strip()}}
+
+
+def _read(song: str | os.PathLike) -> tuple[Song | None, ChartError | None]:
+    """A song with a chart; where there is none, or one that cannot be read, what is wrong."""
     try:
-        return read_song(song)
-    except ChartError:
-        return None
+        return read_song(song), None
+    except ChartError as error:
+        return None, error
 
 
 def _check_region(song: str | os.PathLike, chart: Chart | None, region: tuple[float, float], duration: float):

@@ -3,8 +3,10 @@
 import io
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -142,6 +144,8 @@ def chart(
         try:
             result = chart_song(song, target, asked, players, charter=charter, metadata=metadata, **parameters)
             charted.append(result)
+            if result.warning:
+                typer.echo(f"warning: its own chart, and tempo, are left out: {result.warning}", err=True)
         except (ValueError, OSError, MemoryError, RuntimeError) as error:  # torch's lack of memory is the last
             reason = str(error) or "out of memory"
             typer.echo(f"error: {reason if str(song) in reason else f'{song}: {reason}'}", err=True)
@@ -185,15 +189,25 @@ def _progress(songs: list[Path]) -> Iterable[Path]:
 
 
 def _targets(songs: list[Path], output: Path, format: Format) -> list[Path]:
-    """Where each of several songs is written to: under its own name, and another one where two have the same."""
+    """Where each of several songs is written to: under its own name, and another one where two have the same, or where
+    another one of them lies, which is still to be read."""
+
+    def place(path: Path) -> str:
+        return str(path.resolve()).casefold()
+
     suffix = "" if format is Format.folder else f".{format.value}"
-    taken, targets = set(), []
-    for song in songs:
+    places = [{place(song), place(song if song.is_dir() else song.parent)} for song in songs]
+    taken, targets = Counter(other for own in places for other in own), []
+    for song, own in zip(songs, places, strict=True):
         stem = song.resolve().name if song.is_dir() else song.stem
-        names = (stem, *(f"{stem} ({number})" for number in range(2, len(songs) + 1)))
-        free = next(name for name in names if name.casefold() not in taken)
-        taken.add(free.casefold())
-        targets.append(output / f"{free}{suffix}")
+        names = (f"{stem} ({number})" if number > 1 else stem for number in count(1))
+        target = next(
+            target
+            for target in (output / f"{name}{suffix}" for name in names)
+            if taken[place(target)] == (place(target) in own)
+        )
+        taken[place(target)] += 1
+        targets.append(target)
     return targets
 
 
@@ -314,7 +328,7 @@ def convert(
     Guitar, bass, rhythm and keys tracks are kept, five-fret and six-fret; drums and vocals are not, but lyrics are.
     """
     from .charts import ChartError, read_song, write_chart, write_midi, write_song
-    from .charts.ini import read_ini
+    from .charts.ini import number, read_ini
     from .charts.metadata import RULE_KEYS, midi_settings
     from .charts.song_folder import CHART_SUFFIXES, check_chart_target
 
@@ -329,7 +343,15 @@ def convert(
                 typer.echo(f"warning: beside {target}, song.ini has to say {setting} = {value}", err=True)
         ini = target.parent / "song.ini"
         if target.suffix.lower() in CHART_SUFFIXES and ini.is_file():
-            for key in sorted(read_ini(ini).keys() & RULE_KEYS):
+            values, is_midi = read_ini(ini), target.suffix.lower() == ".mid"
+            wrong = values.keys() & RULE_KEYS
+            # Where a chart needs them, that is told above.
+            needed = midi_settings(song.chart) if is_midi else {"delay": round(song.chart.offset * 1000)}
+            if (number(values, "delay") or 0) != 0 and number(values, "delay") != needed.get("delay"):
+                wrong |= {"delay"}
+            if is_midi and number(values, "multiplier_note") == 103:
+                wrong |= {"multiplier_note"}
+            for key in sorted(wrong):
                 typer.echo(f"warning: {key} in {ini} changes how {target} is read: take it out", err=True)
         writer = {".chart": write_chart, ".mid": write_midi}.get(target.suffix.lower())
         if writer:

@@ -1,5 +1,6 @@
 """``chart_song`` around the model, which is played by a stand-in here."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_audio_that_clone_hero_does_not_play_is_written_as_ogg(tmp_path, tone, n
     song = read_song(charted.folder)
     assert [stem.name for stem in song.stems] == ["song.ogg"]
     assert song.chart.tracks == CHART.tracks
-    assert (song.metadata["name"], song.metadata["charter"]) == ("Song", "tabhero_hf")
+    assert (song.metadata["name"], song.metadata["charter"]) == ("a", "tabhero_hf")
     assert song.metadata["song_length"] == "3000"
     assert [path.name for path in (tmp_path / "out").iterdir()] == [output]
 
@@ -132,6 +133,37 @@ def test_what_cannot_work_is_told_before_the_model_runs(tmp_path, tone):
     with pytest.raises(ChartError, match="Letter.sng: not overwritten"):
         chart_song(tmp_path / "b.wav", tmp_path / "Letter.sng", charter=silent_charter)
     assert not (tmp_path / "Song").exists()
+
+
+def test_a_chart_that_cannot_be_read_is_named_and_not_written_over(tmp_path, tone):
+    soundfile.write(tmp_path / "a.ogg", tone, 22050)
+    folder = write_song(tmp_path / "Song", CHART, tmp_path / "a.ogg")
+    written = (folder / "notes.chart").read_text().replace("0 = B 120000", "0 = B 0")
+    (folder / "notes.chart").write_text(written)
+    with pytest.raises(ChartError, match="notes.chart, line 1.: a tempo of 0 BPM"):
+        chart_song(folder, tmp_path / "Other", charter=silent_charter, region=(1.0, 2.0))
+    with pytest.raises(
+        ChartError, match="Song: not overwritten: its notes.chart cannot be read .line 1.: a tempo of 0"
+    ):
+        chart_song(folder, folder, charter=silent_charter)
+    assert (folder / "notes.chart").read_text() == written
+    charted = chart_song(folder, tmp_path / "Other", charter=charter)
+    assert "notes.chart, line 1" in charted.warning
+    assert chart_song(charted.folder, charted.folder, charter=charter).warning is None
+
+
+def test_a_song_charted_from_one_of_its_stems_keeps_the_others_and_its_name(tmp_path, tone):
+    soundfile.write(tmp_path / "song.ogg", tone, 22050)
+    soundfile.write(tmp_path / "guitar.ogg", tone / 2, 22050)
+    stems = [tmp_path / "song.ogg", tmp_path / "guitar.ogg"]
+    folder = write_song(tmp_path / "Folder", CHART, stems, metadata={"name": "Tune", "artist": "Band"})
+    shutil.copy(stems[0], folder / "song.flac")  # which is none of its stems, as song.ogg goes before it
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".ogg", ".flac")}
+    for source in (folder / "guitar.ogg", folder):
+        song = read_song(chart_song(source, folder, charter=charter).folder)
+        assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name in before} == before
+        assert (song.metadata["name"], song.metadata["artist"]) == ("Tune", "Band")
+        assert song.chart.tracks == CHART.tracks and song.metadata["musicstream"] == "song.ogg"
 
 
 def test_nothing_is_written_where_nothing_is_heard(tmp_path, tone):

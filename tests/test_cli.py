@@ -90,6 +90,24 @@ def test_convert_tells_of_settings_that_would_read_it_otherwise(demo_song, tmp_p
     assert tabhero("convert", song, tmp_path / "new").stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "told"),
+    [
+        ("notes.chart", "delay = 500\nmultiplier_note = 103\n", ["delay"]),
+        ("notes.chart", "delay = {offset}\n", []),
+        ("notes.chart", "delay = 0\n", []),
+        ("notes.mid", "delay = {offset}\nmultiplier_note = 116\n", []),
+        ("notes.mid", "delay = 500\nmultiplier_note = 103\n", ["delay", "multiplier_note"]),
+    ],
+)
+def test_convert_tells_of_times_that_would_be_others(demo_song, tmp_path, name, settings, told):
+    offset = round(1000 * read_song(demo_song).chart.offset)
+    (tmp_path / "song.ini").write_text("[song]\n" + settings.format(offset=offset))
+    done = tabhero("convert", demo_song, tmp_path / name)
+    warned = [line.split()[1] for line in done.stderr.splitlines() if "take it out" in line]
+    assert done.exit_code == 0 and warned == told
+
+
 def test_convert_does_not_lose_what_a_chart_alone_has(demo_song, tmp_path):
     song = shutil.copytree(demo_song, tmp_path / "song")
     with (song / "notes.chart").open("a") as file:
@@ -104,7 +122,8 @@ def test_convert_does_not_lose_what_a_chart_alone_has(demo_song, tmp_path):
 
 @pytest.mark.parametrize("name", ["out.chart", "out.mid"])
 def test_a_chart_that_cannot_be_written_leaves_the_old_one(demo_song, tmp_path, monkeypatch, name):
-    (tmp_path / name).write_bytes(b"precious")
+    assert tabhero("convert", demo_song, tmp_path / name).exit_code == 0
+    before = (tmp_path / name).read_bytes()
 
     def full(path, data):
         path.open("wb").write(data[:100])
@@ -112,7 +131,7 @@ def test_a_chart_that_cannot_be_written_leaves_the_old_one(demo_song, tmp_path, 
 
     monkeypatch.setattr(type(tmp_path), "write_bytes", full)
     assert tabhero("convert", demo_song, tmp_path / name).exit_code == 1
-    assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_bytes() == b"precious"
+    assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_bytes() == before
 
 
 def test_a_song_whose_name_is_no_text_is_charted(demo_song, tmp_path):
@@ -249,6 +268,20 @@ def test_songs_of_one_name_do_not_overwrite_each_other(tmp_path):
     arguments = ("chart", tmp_path / "a", tmp_path / "b", "-o", tmp_path / "out", "-d", "easy")
     assert tabhero(*arguments).exit_code == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"Tune", "Tune (2)"}
+
+
+def test_no_song_is_written_over_another_one_that_is_still_to_be_charted(tmp_path, monkeypatch):
+    for song in ("Disc/Song", "Song", "Song (2)"):
+        (tmp_path / song).mkdir(parents=True)
+    (tmp_path / "Other").mkdir()
+    songs = [tmp_path / name for name in ("Disc/Song", "Song", "Song (2)", "Disc/other.ogg", "Other/guitar.ogg")]
+    targets = _targets(songs, tmp_path, Format.folder)
+    assert [path.name for path in targets] == ["Song (3)", "Song", "Song (2)", "other (2)", "guitar"]
+    monkeypatch.chdir(tmp_path)
+    assert _targets([Path("Disc/Song"), Path("Song")], Path(), Format.folder)[1:] == [Path("Song")]
+    archives = [path.with_suffix(".zip") for path in songs[:2]]
+    assert [path.name for path in _targets(archives, tmp_path, Format.zip)] == ["Song (2).zip", "Song.zip"]
+    assert [path.name for path in _targets(archives, tmp_path, Format.sng)] == ["Song.sng", "Song (2).sng"]
 
 
 def test_a_tempo_that_is_given_is_used(tmp_path):

@@ -374,6 +374,9 @@ def _sorted_out(events: Iterator[Event]) -> dict[str, tuple]:
             lyrics.append(Event(tick, text[6:].strip()))
         else:
             others.append(Event(tick, text))
+    if phrase_start is not None:  # the last line ends with the song, or with what is sung of it
+        end = max([*ends, *(lyric.tick + 1 for lyric in lyrics)], default=phrase_start)
+        phrases += [Phrase(phrase_start, end - phrase_start)] if end > phrase_start else []
     return {
         "sections": tuple(sections),
         "lyrics": tuple(lyrics),

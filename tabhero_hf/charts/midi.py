@@ -130,12 +130,13 @@ def parse_midi(data: bytes, settings: Mapping[str, str] | None = None) -> Chart:
     Returns:
         Its tracks that have notes, with the kind of each note as the player sees it. Files without any of the games'
         track names are Frets on Fire's: all their notes are lead guitar. Lengths up to a third of a quarter note and a
-        tick are no sustain. A note that does not end is left out and told of in ``warnings``.
+        tick are no sustain. A note that does not end is left out and told of in ``warnings``, and so is what a file
+        that is cut off lacks.
 
     Raises:
         ChartError: not a MIDI file, or one that cannot be a chart. Names the byte or tick.
     """
-    header, chunks = midi_chunks(data)
+    header, chunks, missing = midi_chunks(data)
     if not 1 <= header.division < 0x8000:
         raise ChartError("its division is not ticks per quarter note", position="byte 12")
     if header.format > 1:
@@ -155,7 +156,7 @@ def parse_midi(data: bytes, settings: Mapping[str, str] | None = None) -> Chart:
         TempoMap(header.division, tuple(tracks[0].tempos), tuple(tracks[0].meters)),
         charted,
         **_global_events(tracks),
-        warnings=tuple(_warnings(tracks)),
+        warnings=(*_cut_off(len(chunks), header.tracks, missing), *_warnings(tracks)),
         left_out=tuple(_left_out(tracks)),
     )
 
@@ -309,6 +310,12 @@ def _left_out(tracks: list[_MidiTrack]) -> Iterable[str]:
         numbers = track.spans.keys() & SUNG if name == VOCALS_NAME else track.spans
         if name is not None and name not in TRACK_NAMES and any(track.spans[number].starts for number in numbers):
             yield name
+
+
+def _cut_off(found: int, tracks: int, missing: int) -> Iterable[str]:
+    if missing or found < tracks:
+        there = f"track {found - 1} lacks {missing} bytes" if missing else "it ends after a track"
+        yield f"the file is cut off: {there}, and of {tracks} tracks {found} are there"
 
 
 def _warnings(tracks: list[_MidiTrack]) -> Iterable[str]:

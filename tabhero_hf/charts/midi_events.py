@@ -25,9 +25,10 @@ MAX_TRACKS = 1000
 
 
 class MidiHeader(NamedTuple):
-    """What a MIDI file says of itself: ``format`` 0-2, and ``division``, ticks per quarter note."""
+    """What a MIDI file says of itself: ``format`` 0-2, how many ``tracks``, ``division``, ticks per quarter note."""
 
     format: int
+    tracks: int
     division: int
 
 
@@ -45,16 +46,17 @@ class MidiEvent(NamedTuple):
     value: int | bytes
 
 
-def midi_chunks(data: bytes) -> tuple[MidiHeader, list[tuple[int, int]]]:
-    """The header of a MIDI file, and where the bytes of each track start and end, however many the header counts.
+def midi_chunks(data: bytes) -> tuple[MidiHeader, list[tuple[int, int]], int]:
+    """The header of a MIDI file, where the bytes of each track start and end, however many the header counts, and how
+    many the last one should have that the file does not.
 
     Raises:
         ChartError: not a MIDI file, or one of more tracks than any song has.
     """
     if data[:4] != b"MThd" or len(data) < 14:
         raise ChartError("not a MIDI file: it does not begin with MThd", position="byte 0")
-    header = MidiHeader(int.from_bytes(data[8:10], "big"), int.from_bytes(data[12:14], "big"))
-    tracks = []
+    header = MidiHeader(*(int.from_bytes(data[at : at + 2], "big") for at in (8, 10, 12)))
+    tracks, missing = [], 0
     position = 8 + int.from_bytes(data[4:8], "big")
     while position + 8 <= len(data):
         length = int.from_bytes(data[position + 4 : position + 8], "big")
@@ -63,8 +65,9 @@ def midi_chunks(data: bytes) -> tuple[MidiHeader, list[tuple[int, int]]]:
             if len(tracks) == MAX_TRACKS:
                 raise ChartError(f"more than {MAX_TRACKS} tracks", position=f"byte {position}")
             tracks.append((start, end))
+            missing = start + length - end
         position += 8 + length
-    return header, tracks
+    return header, tracks, missing
 
 
 def midi_events(data: bytes, start: int, end: int) -> Iterator[MidiEvent]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from .check import SHORTEST_SUSTAIN, last_release
-from .notes import Chart, Note
+from .check import SHORTEST_SUSTAIN, holds_notes, last_release
+from .notes import Chart, Note, Phrase
 from .tempo import TempoMap
 
 
@@ -16,7 +16,7 @@ def with_region(chart: Chart, other: Chart, start: float, end: float) -> Chart:
     """A chart with the notes that another one has between two moments in place of its own.
 
     Sustains end 40 ms before those moments at the latest. All else of the chart stays: other tracks, sections,
-    phrases, events.
+    events, and phrases, but for those of star power and solos that have no notes any more.
 
     Args:
         chart: what is changed.
@@ -43,8 +43,19 @@ def with_region(chart: Chart, other: Chart, start: float, end: float) -> Chart:
             *_until((taken[tick] for tick in sorted(taken) if first <= tick < last), last, chart.tempo_map),
             *(note for note in own if note.tick >= last),
         )
-        tracks[key] = replace(tracks[key], notes=notes)
+        tracks[key] = replace(
+            tracks[key],
+            notes=notes,
+            star_power=_played(tracks[key].star_power, own, notes),
+            solos=_played(tracks[key].solos, own, notes),
+        )
     return replace(chart, tracks=tracks)
+
+
+def _played(phrases: Iterable[Phrase], before: Iterable[Note], notes: Iterable[Note]) -> tuple[Phrase, ...]:
+    """The phrases without those that had notes before and have none now."""
+    then, now = ([note.tick for note in played] for played in (before, notes))
+    return tuple(phrase for phrase in phrases if holds_notes(phrase, now) or not holds_notes(phrase, then))
 
 
 def _at_ticks_of(chart: Chart, other: Chart, notes: Iterable[Note]) -> Iterator[Note]:

@@ -80,17 +80,18 @@ class SongFiles(NamedTuple):
     def stems(self, chart: Chart | None = None) -> list[File]:
         """The audio files that make up the song, one a stem, in the order of ``STEM_NAMES``.
 
-        Where there is none of them, it is the file that ``MusicStream`` of the chart names, which is read for it
-        unless it is given.
+        Where there is no ``song``, it is the file that ``MusicStream`` of the chart names, which is read for it unless
+        it is given.
         """
         found = []
         for stem in STEM_NAMES:
             found += [self.files[stem + suffix] for suffix in AUDIO_SUFFIXES if stem + suffix in self.files][:1]
-        if found or self.chart is None:
+        if self.chart is None or (found and found[0].name.lower().startswith("song.")):
             return found
         named = (chart or self.parse_chart()).metadata.get("musicstream", "").lower()
         # Only names of files that were listed are found: a path never leads out of the folder.
-        return [self.files[named]] if named.endswith(AUDIO_SUFFIXES) and named in self.files else []
+        music = self.files.get(named) if named.endswith(AUDIO_SUFFIXES) and not _is_stem(named) else None
+        return [*([music] if music else []), *found]
 
     def parse_chart(self) -> Chart:
         """The chart, read.
@@ -191,7 +192,9 @@ def write_song(
         target: a folder, or a file where the name ends in ``.sng`` or ``.zip``; missing parents are made.
         chart: what to write, its ``metadata`` and ``offset`` too.
         audio: the song's audio, one file, copied as ``song`` with its own suffix, or several stems, which keep their
-            names, of ``STEM_NAMES``. Suffixes are of ``AUDIO_SUFFIXES``.
+            names, of ``STEM_NAMES``; one of them that has another is the ``song``. Suffixes are of
+            ``AUDIO_SUFFIXES``. Files of the song that is written over, and none but those, stay as they are, as do the
+            other stems beside them.
         album: the album art, one of ``ALBUM_NAMES`` by its suffix; drawn where there is none.
         metadata: goes over the chart's: ``name`` (else that of the target), ``artist``, ``album``, ``genre``,
             ``year``, ``charter``, ``preview_start_time`` (milliseconds, else a third into the song), and others, which
@@ -213,11 +216,18 @@ def write_song(
     target = Path(target).resolve()
     existing = check_target(target)
     stems = _named_stems(audio)
+    stays = bool(stems) and all(_is_same(file, existing.get(file.name.lower())) for file in stems.values())
     packed = target.suffix.lower() in ARCHIVE_SUFFIXES
     name = name_as_text(target.stem if packed else target.name)
     merged = {"name": name, **DEFAULT_METADATA}
     merged.update((key, value) for key, value in {**chart.metadata, **(metadata or {})}.items() if str(value).strip())
-    if stems:
+    if stays:
+        # The song itself, or what is called otherwise than stems are.
+        files = [*SongFiles(existing, {}, None).stems(), *stems.values()]
+        music = (file.name for file in files if os.path.splitext(file.name.lower())[0] not in STEM_NAMES[1:])
+        merged["musicstream"] = next(music, "")
+        stems = {}
+    elif stems:
         merged["musicstream"] = next((name for name in stems if name.startswith("song.")), "")
     ini = ini_values(chart, merged, song_length=song_length, midi=chart_format == "mid")
     named_chart = replace(chart, metadata=merged)
@@ -294,11 +304,15 @@ def _check_losses(target: Path, song: SongFiles) -> None:
 
 
 def _check_loss(target: Path, song: SongFiles) -> None:
-    """Raises :class:`ChartError` for a song whose chart has what a new one could not have."""
+    """Raises :class:`ChartError` for a song whose chart has what a new one could not have, or might have."""
     try:
         lost = song.parse_chart().left_out
-    except ChartError:
-        return  # nobody can play it
+    except ChartError as error:
+        where = f"{error.position}: " if error.position else ""
+        reason = (
+            f"not overwritten: its {song.chart.name} cannot be read ({where}{error.reason}); mend it, or move it away"
+        )
+        raise ChartError(reason, file=target) from error
     if lost:
         raise ChartError(f"not overwritten: {', '.join(lost)} of its {song.chart.name} would be lost", file=target)
 
@@ -353,9 +367,10 @@ def _named_stems(audio: PathLike | PackedFile | Sequence[PathLike | PackedFile] 
     if len(files) == 1:
         return {f"song{_suffix(files[0])}": files[0]}
     named = {}
+    others = [file for file in files if not _is_stem(file.name.lower())]
     for file in files:
-        name = file.name.lower()
-        if os.path.splitext(name)[0] not in STEM_NAMES or name in named:
+        name = f"song{_suffix(file)}" if others == [file] else file.name.lower()
+        if not _is_stem(name) or name in named:
             raise ChartError(f"stems have different names, each one of {', '.join(STEM_NAMES)}", file=str(file))
         named[name] = file
     return named
@@ -375,6 +390,14 @@ def _existing_file(file: PathLike | PackedFile, what: str, suffixes: tuple[str, 
     if _suffix(file) not in suffixes:
         raise ChartError(f"Clone Hero takes {what} in {', '.join(suffixes)}, not {_suffix(file)!r}", file=str(file))
     return file
+
+
+def _is_same(file: File, other: File | None) -> bool:
+    """Whether two are one file of one folder or archive."""
+    if isinstance(file, PackedFile) or isinstance(other, PackedFile):
+        packed = isinstance(file, PackedFile) and isinstance(other, PackedFile)
+        return packed and file.name == other.name and os.path.samefile(file.archive, other.archive)
+    return other is not None and os.path.samefile(file, other)
 
 
 def _is_replaced(name: str, stems: bool, album: bool) -> bool:

@@ -228,6 +228,15 @@ def test_lyrics_and_their_lines():
     assert chart.events == ((6, "crowd_clap"),)
 
 
+@pytest.mark.parametrize(("end", "length"), [('40 = E "end"\n', 30), ('5 = E "end"\n', 11), ("", 11)])
+def test_the_last_line_of_lyrics_ends_with_the_song(end, length):
+    """Or, where no end of it is told, with the last of its words."""
+    events = f'10 = E "phrase_start"\n10 = E "lyric one"\n20 = E "lyric two"\n{end}'
+    chart = parse(text_of("0 = N 0 0", events=events))
+    assert chart.lyric_phrases == (Phrase(10, length),)
+    assert parse(format_chart(chart)).lyric_phrases == chart.lyric_phrases
+
+
 def test_phrases_are_made_disjoint():
     track = read_track(
         "0 = N 0 0", "0 = S 2 100", "0 = S 2 300", "200 = S 2 50", "0 = E solo", "9 = E solo", "20 = E soloend"

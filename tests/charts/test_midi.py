@@ -195,7 +195,14 @@ def test_more_tracks_than_the_header_counts():
 def test_cut_off_file_is_read_up_to_there_without_the_note_that_does_not_end():
     chart = parse_midi(file_of(b"", GUITAR + b"".join((*GREEN_NOTE, *RED_RUNNING)), cut=-3))
     assert lead(chart).notes == BOTH[:1]
-    assert "1 notes that do not end" in chart.warnings[0]
+    assert "cut off: track 1 lacks 3 bytes" in chart.warnings[0] and "1 notes that do not end" in chart.warnings[1]
+
+
+def test_tracks_that_are_not_there_any_more_are_told_of():
+    chart = parse_midi(file_of(b"", GUITAR + b"".join(GREEN_NOTE) + END, count=5))
+    assert lead(chart).notes == BOTH[:1]
+    assert chart.warnings == ("the file is cut off: it ends after a track, and of 5 tracks 2 are there",)
+    assert parse_midi(file_of(b"", GUITAR + b"".join(GREEN_NOTE) + END)).warnings == ()
 
 
 def test_data_without_a_message_is_named_by_its_byte():

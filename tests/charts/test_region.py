@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tabhero_hf.charts import Chart, Difficulty, Event, Instrument, Kind, Note, Phrase, TempoMap, Track
+from tabhero_hf.charts.check import holds_notes
 from tabhero_hf.charts.region import with_region
 
 LEAD, BASS = Instrument.LEAD, Instrument.BASS
@@ -48,7 +49,9 @@ def test_notes_are_the_others_in_the_region_and_its_own_elsewhere(start_ms, leng
     assert changed.tracks[BASS, EXPERT] == OWN.tracks[BASS, EXPERT]
     half_a_tick = 0.5 / 384
     for key in ((LEAD, EXPERT), (LEAD, HARD)):
-        assert changed.tracks[key].star_power == OWN.tracks[key].star_power
+        ticks = [note.tick for note in changed.tracks[key].notes]
+        own = OWN.tracks[key].star_power
+        assert changed.tracks[key].star_power == tuple(phrase for phrase in own if holds_notes(phrase, ticks))
         outside, inside = [], []
         for note in changed.to_seconds(*key):
             (inside if start <= note[0] < end else outside).append(note)
@@ -71,6 +74,15 @@ def test_a_sustain_that_reaches_into_the_region_ends_there_and_kinds_stay():
     brief = own.tracks[LEAD, EXPERT]
     brief = replace(own, tracks={(LEAD, EXPERT): replace(brief, notes=(Note(720, (1,), 400), *brief.notes[1:]))})
     assert with_region(brief, new, 2.0, 4.0).tracks[LEAD, EXPERT].notes[0] == Note(720, (1,))
+
+
+def test_phrases_go_with_their_last_notes():
+    key = (LEAD, EXPERT)
+    phrases = Phrase(768, 96), Phrase(1920, 96), Phrase(9600, 96)  # the last one has never had any
+    own = replace(OWN, tracks={key: replace(OWN.tracks[key], star_power=phrases, solos=phrases)})
+    silent = replace(OWN, tracks={key: replace(OWN.tracks[key], notes=())})
+    changed = with_region(own, silent, 2.4, 3.5).tracks[key]
+    assert changed.star_power == changed.solos == phrases[1:]
 
 
 def test_what_is_heard_before_the_chart_begins_is_passed_over():

@@ -21,6 +21,7 @@ from tabhero_hf.charts import (
     check_song,
     find_stems,
     format_chart,
+    format_midi,
     packed,
     read_ini,
     read_song,
@@ -77,8 +78,9 @@ def test_ini_has_what_clone_hero_reads_and_no_hopo_settings(tmp_path):
 def test_rewriting_a_song_replaces_it_and_keeps_what_else_is_there(tmp_path, audio):
     folder = tmp_path / "Song"
     folder.mkdir()
-    for name in ("notes.mid", "Song.ini", "Guitar.mp3", "song.ogg", "album.png"):
+    for name in ("Song.ini", "Guitar.mp3", "song.ogg", "album.png"):
         (folder / name).write_bytes(b"old")
+    (folder / "notes.mid").write_bytes(format_midi(chart_of(3)))
     (folder / "extras").mkdir()
     (folder / "extras" / "song.ini").write_bytes(b"old")
     write_song(folder, chart_of(), audio)
@@ -145,7 +147,7 @@ def test_empty_folder_is_filled(tmp_path):
 
 @pytest.mark.parametrize("target", ["Song", "Song.sng", "Song.zip"])
 def test_a_chart_of_drums_is_not_written_over(tmp_path, audio, target):
-    """Nor one of vocals; lyrics are kept, and what nobody can read is nobody's loss."""
+    """Nor one of vocals; lyrics are kept."""
     drums = format_chart(chart_of()) + "[MediumDrums]\n{\n  0 = N 0 0\n}\n"
     (tmp_path / "Drums").mkdir()
     (tmp_path / "Drums" / "notes.chart").write_text(drums)
@@ -170,6 +172,37 @@ def test_nor_are_drums_of_the_other_chart_of_a_song(tmp_path, audio):
     with pytest.raises(ChartError, match="not overwritten: PART DRUMS of its notes.mid would be lost"):
         write_song(folder, chart_of(3))
     assert (folder / "notes.mid").is_file()
+
+
+@pytest.mark.parametrize("target", ["Song", "Song.sng", "Song.zip"])
+def test_audio_that_is_there_already_stays_with_all_stems(tmp_path, audio, target):
+    guitar = tmp_path / "guitar.ogg"
+    guitar.write_bytes(b"guitar")
+    path = write_song(tmp_path / target, chart_of(), [audio, guitar])
+    for stems in (read_song(path).stems, read_song(path).stems[1:]):
+        write_song(path, chart_of(5), stems)
+        assert {stem.name: packed.read_whole(stem) for stem in read_song(path).stems} == {
+            "song.ogg": b"samples",
+            "guitar.ogg": b"guitar",
+        }
+    write_song(path, chart_of(5), guitar)  # which is another file of that name
+    assert [packed.read_whole(stem) for stem in read_song(path).stems] == [b"guitar"]
+
+
+def test_music_that_a_chart_names_is_written_beside_the_stems(tmp_path):
+    folder = tmp_path / "Old"
+    folder.mkdir()
+    (folder / "Band - Tune.ogg").write_bytes(b"backing")
+    (folder / "guitar.ogg").write_bytes(b"guitar")
+    named = format_chart(chart_of(metadata={"musicstream": "Band - Tune.ogg"}))
+    (folder / "notes.chart").write_text(named)
+    song = read_song(folder)
+    new = read_song(write_song(tmp_path / "New", song.chart, song.stems, metadata=song.metadata))
+    expected = {"song.ogg": b"backing", "guitar.ogg": b"guitar"}
+    assert {stem.name: stem.read_bytes() for stem in new.stems} == expected
+    write_song(folder, song.chart, song.stems, metadata=song.metadata)
+    again = {"Band - Tune.ogg": b"backing", "guitar.ogg": b"guitar"}
+    assert {stem.name: stem.read_bytes() for stem in read_song(folder).stems} == again
 
 
 def test_a_zip_with_more_than_a_song_is_not_written_over(tmp_path, audio):
@@ -385,7 +418,7 @@ def test_sng_metadata_is_song_ini(tmp_path):
     ("music_stream", "found"),
     [("My Track.ogg", True), ("my track.OGG", True), ("../My Track.ogg", False), ("photo.jpg", False), ("", False)],
 )
-def test_music_stream_is_the_song_where_there_are_no_stems(tmp_path, music_stream, found):
+def test_music_stream_is_the_song_where_no_other_file_is(tmp_path, music_stream, found):
     folder = tmp_path / "Song"
     folder.mkdir()
     (tmp_path / "My Track.ogg").write_bytes(b"outside")
@@ -395,7 +428,9 @@ def test_music_stream_is_the_song_where_there_are_no_stems(tmp_path, music_strea
     expected = [folder / "My Track.ogg"] if found else []
     assert read_song(folder).stems == find_stems(folder) == expected
     (folder / "guitar.ogg").write_bytes(b"guitar")
-    assert find_stems(folder) == [folder / "guitar.ogg"]
+    assert find_stems(folder) == [*expected, folder / "guitar.ogg"]
+    (folder / "song.ogg").write_bytes(b"song")
+    assert find_stems(folder) == [folder / "song.ogg", folder / "guitar.ogg"]
 
 
 def test_unset_values_do_not_hide_the_charts_own(tmp_path):
