@@ -36,6 +36,11 @@ def main():
     # A process that leaves while another still talks to it would take that one down.
     trainer.accelerator.wait_for_everyone()
     trainer.accelerator.end_training()
+    if trainer.args.world_size > 1:
+        # Of several processes one sometimes waited for ever when the interpreter took the model and its group apart.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _how_to_resume() -> str:

@@ -350,13 +350,16 @@ class TabHeroGenerationMixin(GenerationMixin):
         self, input_features: torch.FloatTensor | None, model_kwargs: dict[str, torch.Tensor]
     ) -> torch.LongTensor:
         """Time bins that start within each window's audio, `(batch,)`."""
-        attention_mask = model_kwargs.get("attention_mask")
+        attention_mask, encoder_outputs = model_kwargs.get("attention_mask"), model_kwargs.get("encoder_outputs")
+        positions = getattr(encoder_outputs, "attention_mask", None)
         if attention_mask is not None:
             frames = attention_mask.sum(dim=-1)
         elif input_features is not None and input_features.ndim == 3:
             frames = input_features.new_full((len(input_features),), input_features.shape[1], dtype=torch.long)
-        else:  # only the encoder's output is known, which is coarser
-            states = model_kwargs["encoder_outputs"][0]
+        elif positions is not None:  # only the encoder's output is known, which is coarser
+            frames = positions.sum(dim=-1) * self.config.downsample_factor
+        else:
+            states = encoder_outputs[0]
             frames = states.shape[1] * self.config.downsample_factor
             frames = states.new_full((len(states),), frames, dtype=torch.long)
         return (frames.float() / self.config.frames_per_time_step).ceil().long()

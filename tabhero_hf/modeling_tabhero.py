@@ -3,8 +3,9 @@
 
 import math
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 
 import torch
 from torch import nn
@@ -23,7 +24,7 @@ from transformers.modeling_outputs import (
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, dynamic_rope_update
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 from transformers.processing_utils import Unpack
-from transformers.utils import TransformersKwargs, auto_docstring
+from transformers.utils import ModelOutput, TransformersKwargs, auto_docstring
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
@@ -776,7 +777,7 @@ class TabHeroPreTrainedModel(PreTrainedModel):
     _no_split_modules = ["TabHeroConvStage", "TabHeroEncoderLayer", "TabHeroDecoderLayer"]
     _skip_keys_device_placement = ["past_key_values"]
     _supports_sdpa = True
-    _supports_flash_attn = True
+    _supports_flash_attn = False  # its padding of keys is taken for that of queries where these are others
     _supports_flex_attn = True
     _supports_attention_backend = True
     _can_compile_fullgraph = True
@@ -1061,7 +1062,9 @@ class TabHeroDecoder(TabHeroPreTrainedModel):
         hidden_states = self.dropout(hidden_states)
 
         if use_cache and past_key_values is None:
-            past_key_values = EncoderDecoderCache(DynamicCache(config=self.config), DynamicCache(config=self.config))
+            past_key_values = DynamicCache(config=self.config)
+        if past_key_values is not None and not isinstance(past_key_values, EncoderDecoderCache):
+            past_key_values = EncoderDecoderCache(past_key_values, DynamicCache(config=self.config))
         if position_ids is None:
             past_seen_tokens = past_key_values.get_seq_length() if past_key_values is not None else 0
             position_ids = torch.arange(inputs_embeds.shape[1], device=inputs_embeds.device) + past_seen_tokens
@@ -1138,9 +1141,14 @@ class TabHeroModel(TabHeroPreTrainedModel):
                 instrument_ids=instrument_ids,
                 **kwargs,
             )
-        if not isinstance(encoder_outputs, TabHeroEncoderOutput):
-            encoder_outputs = TabHeroEncoderOutput(*(encoder_outputs[i] for i in range(len(encoder_outputs))))
-        return encoder_outputs
+        if isinstance(encoder_outputs, TabHeroEncoderOutput):
+            return encoder_outputs
+        if isinstance(encoder_outputs, ModelOutput):
+            return TabHeroEncoderOutput(**encoder_outputs)
+        # What is `None` is left out of the encoder's own tuples: of a shorter one nobody knows what is what.
+        if len(encoder_outputs) not in (1, len(fields(TabHeroEncoderOutput))):
+            raise ValueError("of an encoder's output as a tuple, pass all fields or the last hidden state alone")
+        return TabHeroEncoderOutput(*encoder_outputs)
 
     def current_times(
         self, decoder_input_ids: torch.LongTensor | None, past_key_values: Cache | None = None
@@ -1156,8 +1164,8 @@ class TabHeroModel(TabHeroPreTrainedModel):
             raise ValueError("`decoder_inputs_embeds` do not tell the current time: pass `decoder_time_ids` too")
         times = token_time_bins(decoder_input_ids, config.time_tokens).cumsum(dim=1)
         if past_key_values is not None and past_key_values.get_seq_length() > 0:
-            elapsed = getattr(past_key_values, "elapsed_time_bins", None)
-            if elapsed is None:
+            length, elapsed = getattr(past_key_values, "elapsed_time_bins", (None, None))
+            if length != int(past_key_values.get_seq_length()):
                 raise ValueError("a cache filled elsewhere does not know the current time: pass `decoder_time_ids`")
             times = times + elapsed[:, None]
         return times
@@ -1193,7 +1201,8 @@ class TabHeroModel(TabHeroPreTrainedModel):
             Positions of the decoder tokens. Counted from the cache's length when unset.
         decoder_time_ids (`torch.LongTensor` of shape `(batch_size, target_sequence_length)`, *optional*):
             The current time at every decoder position, in time bins since the window's start. Added up from
-            `decoder_input_ids` when unset; needed with `decoder_inputs_embeds`.
+            `decoder_input_ids` when unset; needed with `decoder_inputs_embeds`, and with a cache that was cropped, or
+            filled by a compiled model, or whose rows are not those that filled it.
         """
         encoder_outputs = self.encode(
             input_features, attention_mask, difficulty_ids, instrument_ids, encoder_outputs, **kwargs
@@ -1217,7 +1226,7 @@ class TabHeroModel(TabHeroPreTrainedModel):
         )
         past_key_values = decoder_outputs.past_key_values
         if past_key_values is not None and decoder_time_ids is not None and not torch.compiler.is_compiling():
-            past_key_values.elapsed_time_bins = decoder_time_ids[:, -1]
+            past_key_values.elapsed_time_bins = int(past_key_values.get_seq_length()), decoder_time_ids[:, -1]
 
         return Seq2SeqModelOutput(
             last_hidden_state=decoder_outputs.last_hidden_state,
@@ -1229,6 +1238,18 @@ class TabHeroModel(TabHeroPreTrainedModel):
             encoder_hidden_states=encoder_outputs.hidden_states,
             encoder_attentions=encoder_outputs.attentions,
         )
+
+
+@contextmanager
+def _in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Without dropout; each module is in the mode that it was in afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def shift_tokens_right(labels: torch.Tensor, pad_token_id: int, decoder_start_token_id: int) -> torch.Tensor:
@@ -1456,9 +1477,7 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         if onsets is not None and (onsets.shape[:-1] != shape[:-1] or onsets.shape[-1] < shape[-1]):
             raise ValueError(f"`onsets` must be of shape {shape} at least, not {tuple(onsets.shape)}")
         check_told_notes(onsets, frets)
-        training = self.training
-        self.eval()
-        try:
+        with _in_eval_mode(self):
             return decode_windows(
                 self,
                 input_features,
@@ -1472,8 +1491,6 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
                 onsets=onsets,
                 frets=frets,
             )
-        finally:
-            self.train(training)
 
     @torch.no_grad()
     def listen(
@@ -1503,10 +1520,11 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
         for start in range(0, len(input_features), batch_size):
             windows = slice(start, start + batch_size)
             mask = None if attention_mask is None else attention_mask[windows].to(self.device)
-            states, mask = encoder.hear(input_features[windows].to(self.device), mask)
-            onset_logits, fret_logits = encoder.listen_for_charts(
-                states, mask, difficulty_ids.to(self.device), instrument_ids.to(self.device)
-            )
+            with _in_eval_mode(self):
+                states, mask = encoder.hear(input_features[windows].to(self.device), mask)
+                onset_logits, fret_logits = encoder.listen_for_charts(
+                    states, mask, difficulty_ids.to(self.device), instrument_ids.to(self.device)
+                )
             if onset_logits is not None:
                 onsets.append(onset_logits.float().sigmoid())
             if fret_logits is not None:

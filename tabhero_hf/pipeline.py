@@ -94,6 +94,13 @@ class AudioToChartPipeline(Pipeline):
         if model_type != TabHeroConfig.model_type:
             raise ValueError(f"audio-to-chart needs a {TabHeroConfig.model_type} model, not a {model_type} one")
 
+    def __call__(self, songs, *args, batch_size=None, **kwargs):
+        if (batch_size or self._batch_size or 1) > 1:
+            raise ValueError(
+                "songs are charted one by one: `window_batch_size` is how many windows are decoded at once"
+            )
+        return super().__call__(songs, *args, **kwargs)
+
     def _sanitize_parameters(
         self,
         difficulties=None,

@@ -221,6 +221,18 @@ def test_conditioning_is_present_at_every_step(model):
         assert instruments.tolist() == inputs["instrument_ids"].repeat_interleave(2).tolist()
 
 
+def test_of_a_padded_window_that_is_encoded_no_note_is_past_its_end(model):
+    inputs = windows(8)
+    encoded = model.get_encoder()(**inputs)
+    bins = model.window_bins(None, {"encoder_outputs": encoded})
+    frames = torch.stack([model.window_bins(None, inputs), model.window_bins(None, inputs) + 5])  # of four frames
+    assert ((frames[0] <= bins) & (bins <= frames[1])).all() and bins.unique().numel() > 4
+    asked = {name: inputs[name] for name in CONDITIONS}
+    ids = model.generate(encoder_outputs=encoded, **asked, max_new_tokens=40, do_sample=True)
+    times = torch.where((ids >= 3) & (ids <= 503), ids - 3, 0).sum(dim=1)
+    assert (times < bins).all() and times.max() > 40
+
+
 @pytest.mark.parametrize("name", ["difficulty_ids", "instrument_ids"])
 @pytest.mark.parametrize("value", [-1, 4])
 def test_unknown_difficulty_or_instrument_is_refused(model, name, value):

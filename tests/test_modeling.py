@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForSpeechSeq2Seq, AutoProcessor, StaticCache
-from transformers.cache_utils import EncoderDecoderCache
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
 
 from tabhero_hf import (
     TabHeroConfig,
@@ -141,6 +142,52 @@ def test_a_cache_of_unknown_time_is_refused():
             model(**inputs, decoder_input_ids=ids[:, :1], past_key_values=cache, use_cache=True)
 
 
+def test_a_cache_that_was_cropped_does_not_know_the_time():
+    model, inputs, ids = small_model(), window(100), note_tokens()
+    with torch.no_grad():
+        cache = model(**inputs, decoder_input_ids=ids, use_cache=True).past_key_values
+        cache.crop(-2)
+        with pytest.raises(ValueError, match="pass `decoder_time_ids`"):
+            model(**inputs, decoder_input_ids=ids[:, -2:-1], past_key_values=cache, use_cache=True)
+
+
+def test_a_plain_cache_is_filled():
+    model, inputs, ids = small_model(), window(100), note_tokens()
+    with torch.no_grad():
+        expected = model(**inputs, decoder_input_ids=ids).logits
+        first = model(**inputs, decoder_input_ids=ids[:, :-1], past_key_values=DynamicCache(), use_cache=True)
+        last = model(**inputs, decoder_input_ids=ids[:, -1:], past_key_values=first.past_key_values, use_cache=True)
+    torch.testing.assert_close(torch.cat([first.logits, last.logits], dim=1), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_encoder_outputs_are_taken_by_name_or_refused():
+    model, inputs, ids = small_model(), window(100), note_tokens()
+    with torch.no_grad():
+        encoded = model.get_encoder()(**inputs)
+        assert isinstance(encoded, TabHeroEncoderOutput)
+        expected = model(encoder_outputs=encoded, decoder_input_ids=ids).logits
+        state = encoded.last_hidden_state
+        plain = model(encoder_outputs=BaseModelOutput(last_hidden_state=state), decoder_input_ids=ids).logits
+        alone = model(encoder_outputs=(state,), decoder_input_ids=ids).logits
+        with pytest.raises(ValueError, match="all fields or the last hidden state alone"):
+            model(encoder_outputs=encoded.to_tuple(), decoder_input_ids=ids)
+    torch.testing.assert_close(plain, alone)
+    assert not torch.allclose(plain, expected)
+
+
+@pytest.mark.parametrize("call", ["listen", "generate_windows"])
+def test_listening_is_without_dropout_and_leaves_modes_as_they_were(call):
+    model = small_model(dropout=0.5).train()
+    model.model.encoder.eval()
+    modes = [module.training for module in model.modules()]
+    audio, asked = torch.randn(2, 100, 128), torch.tensor([3])
+    told = [getattr(model, call)(audio, None, asked, torch.tensor([0])) for _ in range(2)]
+    if call == "listen":
+        told = [onsets for onsets, _ in told]
+    torch.testing.assert_close(*told)
+    assert [module.training for module in model.modules()] == modes
+
+
 def test_embeddings_need_their_times():
     model, inputs, ids = small_model(), window(100), note_tokens()
     embeddings = model.get_input_embeddings()(ids)
@@ -161,19 +208,16 @@ def test_cross_attention_moves_with_the_audio():
     encoded = model.get_encoder()(audio).last_hidden_state
     late = torch.cat([torch.zeros(1, shift // 4, 32), encoded], dim=1)
     late_mask = torch.cat([torch.zeros(1, shift // 4), torch.ones(1, encoded.shape[1])], dim=1).long()
+    late = TabHeroEncoderOutput(late, attention_mask=late_mask)
     ids = note_tokens()
     times = torch.where((ids >= 3) & (ids <= 503), ids - 3, 0).cumsum(dim=1).double()
     bins_per_position = 4 * 256 / 22050 / 0.01
     with torch.no_grad():
         early = model(encoder_outputs=(encoded,), decoder_input_ids=ids, decoder_time_ids=times).logits
         moved = model(
-            encoder_outputs=(late, None, None, late_mask),
-            decoder_input_ids=ids,
-            decoder_time_ids=times + shift // 4 * bins_per_position,
+            encoder_outputs=late, decoder_input_ids=ids, decoder_time_ids=times + shift // 4 * bins_per_position
         ).logits
-        still = model(
-            encoder_outputs=(late, None, None, late_mask), decoder_input_ids=ids, decoder_time_ids=times
-        ).logits
+        still = model(encoder_outputs=late, decoder_input_ids=ids, decoder_time_ids=times).logits
     torch.testing.assert_close(moved, early, atol=1e-3, rtol=1e-3)
     assert (still - early).abs().max() > 1e-2
 

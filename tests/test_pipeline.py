@@ -287,6 +287,14 @@ def test_measures_are_as_sure_as_the_music_is_plain(bundled, demo_song):
     assert np.nanmean(of_noise) < np.mean(of_notes) - 0.1
 
 
+def test_songs_are_charted_one_by_one(charter):
+    songs = [noise(5), noise(6)]
+    together = charter(songs, difficulties=["expert"], batch_size=1)
+    assert [song["notes"] for song in together] == [charter(song, difficulties=["expert"])["notes"] for song in songs]
+    with pytest.raises(ValueError, match="window_batch_size"):
+        charter(songs, difficulties=["expert"], batch_size=2)
+
+
 def test_misspelt_parameters_are_refused(charter):
     with pytest.raises(TypeError, match="unknown parameters of audio-to-chart: dificulties"):
         charter(noise(1), dificulties=["easy"])

@@ -41,7 +41,7 @@ class ModelArguments:
         default=None,
         metadata={"help": "What learns, by how the names of its weights begin, as model.decoder. All when unset."},
     )
-    attn_implementation: str | None = field(default=None, metadata={"help": "sdpa, eager, flash_attention_2 …"})
+    attn_implementation: str | None = field(default=None, metadata={"help": "sdpa, eager or flex_attention."})
 
     def new_config(self, **fields) -> TabHeroConfig:
         """The configuration of a new model, with more `fields`."""

@@ -14,6 +14,7 @@ import torch
 from transformers import AutoProcessor
 
 from ..audio.loading import load_audio
+from ..charts.packed import replacing
 from ..configuration_tabhero import TabHeroConfig
 from ..data.made_library import for_each_song
 from ..data.recordings import audio_inside
@@ -21,6 +22,10 @@ from ..data.soundfont import check_soundfont
 from ..data.synthesis import SAMPLE_RATE
 from ..modeling_tabhero import TabHeroForConditionalGeneration
 from ..processing_tabhero import TabHeroProcessor
+
+NOTES_VERSION = 1
+"""One more whenever songs are composed, charted or played otherwise, or their notes are heard otherwise: what is kept
+was made before."""
 
 INSTRUMENTS = ("lead", "bass", "rhythm", "keys")
 SCENES = ("alone", "in the band", "in front of a record")
@@ -119,7 +124,8 @@ def sound_settings(seconds: float | None, soundfont: str | None, records: Sequen
     """
     if soundfont is not None:
         check_soundfont(soundfont)
-    return {"seconds": seconds, "soundfont": soundfont, "records": [path.name for path in records]}
+    heard = [f"{path.name}, {path.stat().st_size} bytes" for path in records]
+    return {"seconds": seconds, "soundfont": soundfont, "records": heard}
 
 
 def kept_songs(
@@ -137,9 +143,13 @@ def kept_songs(
         ValueError: the songs in the folder were made by other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    settings = {"version": NOTES_VERSION, **settings}
     kept = folder / "settings.json"
     if kept.exists() and json.loads(kept.read_text()) != settings:
-        raise ValueError(f"the songs in {folder} have other lengths, sounds, records or weights: name another folder")
+        raise ValueError(
+            f"the songs in {folder} have other lengths, sounds, records or weights, or are of another version: name "
+            "another folder"
+        )
     kept.write_text(json.dumps(settings))
     missing = [seed for seed in seeds if not _file(folder, seed).exists()]
     for_each_song([partial(_keep, folder, seed, make) for seed in missing], f"notes of made songs for {folder}")
@@ -157,7 +167,5 @@ def _file(folder: Path, seed: int) -> Path:
 def _keep(folder: Path, seed: int, make: Callable[[int], NoteTable]):
     torch.set_num_threads(1)
     notes = make(seed)
-    unfinished = _file(folder, seed).with_suffix(".part")
-    with open(unfinished, "wb") as file:
+    with replacing(_file(folder, seed)) as unfinished, open(unfinished, "wb") as file:
         np.savez(file, **notes.columns())
-    unfinished.replace(_file(folder, seed))

@@ -93,6 +93,8 @@ class TabHeroTrainer(Trainer):
         loader = super()._get_dataloader(*args, **kwargs)
         base = getattr(loader, "base_dataloader", loader)  # accelerate's wraps the one that has workers
         base.worker_init_fn = partial(_outlast_signal, begin=base.worker_init_fn)
+        # Persistent workers' seed is drawn once, another time by who resumes: not from what dropout is drawn by.
+        base.generator = torch.Generator().manual_seed(self.args.seed)
         return loader
 
     def get_eval_dataloader(self, eval_dataset=None):

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from tabhero_hf import TabHeroConfig, TabHeroForConditionalGeneration, TabHeroProcessor
 from tabhero_hf.modeling_tabhero import TabHeroPitchHead
+from tabhero_hf.training import made_notes
 from tabhero_hf.training.pitch import DETUNED, PitchedNotes, augment, hear_songs, move, train_pitch_head
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_pitch_head.py"
@@ -80,7 +81,7 @@ def test_notes_are_heard_out_of_tune_with_what_sounds_before_them():
     assert moved[1].tolist() == [[0, 0.75, 1.75, 2.75, 3.75, 4.75, 5.75, 6.75, 7.75, 8.75]] * 2
 
 
-def test_notes_are_heard_alone_in_the_band_and_before_a_record(tmp_path, demo_song):
+def test_notes_are_heard_alone_in_the_band_and_before_a_record(tmp_path, demo_song, monkeypatch):
     records = [demo_song / "song.ogg"]
     (song,) = hear_songs(tmp_path, [7], SECONDS, records=records)
     count = len(song.pitches)
@@ -106,6 +107,9 @@ def test_notes_are_heard_alone_in_the_band_and_before_a_record(tmp_path, demo_so
     assert {path.name for path in tmp_path.iterdir()} == {kept.name, "settings.json"}
     with pytest.raises(ValueError, match="other lengths, sounds, records or weights"):
         hear_songs(tmp_path, [7], SECONDS)
+    monkeypatch.setattr(made_notes, "NOTES_VERSION", made_notes.NOTES_VERSION + 1)
+    with pytest.raises(ValueError, match="of another version"):
+        hear_songs(tmp_path, [7], SECONDS, records=records)
 
 
 def test_the_script_gives_a_model_a_head_and_leaves_the_rest_as_it_is(small_model, tmp_path, monkeypatch):

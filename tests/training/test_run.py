@@ -254,10 +254,18 @@ def test_decay_leaves_norms_biases_and_embeddings_out(flags):
     assert not {name for name in decayed if "norm" in name or "embed" in name or name.endswith("bias")}
 
 
-@pytest.mark.parametrize("step", random.sample(range(3, 9), 2))
-def test_a_killed_run_goes_on_bit_for_bit(flags, tmp_path, step):
-    whole = flags(output_dir=tmp_path / "whole", condition_dropout=0.3, label_smoothing_factor=0.1)
-    killed = flags(output_dir=tmp_path / "killed", condition_dropout=0.3, label_smoothing_factor=0.1)
+@pytest.mark.parametrize(
+    ("step", "workers"),
+    [
+        *((step, {}) for step in random.sample(range(3, 9), 2)),
+        # Into the next epoch.
+        (3, {"dataloader_num_workers": 1, "dataloader_persistent_workers": True, "max_steps": 16}),
+    ],
+    ids=["one step", "another", "persistent workers"],
+)
+def test_a_killed_run_goes_on_bit_for_bit(flags, tmp_path, step, workers):
+    whole = flags(output_dir=tmp_path / "whole", condition_dropout=0.3, label_smoothing_factor=0.1, **workers)
+    killed = flags(output_dir=tmp_path / "killed", condition_dropout=0.3, label_smoothing_factor=0.1, **workers)
     train(*parse_arguments(whole))
     process = subprocess.Popen(
         [sys.executable, "-u", SCRIPT, *killed], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
