@@ -89,7 +89,8 @@ def chart(
     """
     Chart songs and write what Clone Hero plays. A song that fails is named, and the others go on.
 
-    A song that is there already gets the new chart in place of its own, unless that has drums or vocals.
+    A song that is there already gets the new chart in place of its own, unless that has drums or vocals, or cannot be
+    read.
     """
     from .charts.song_folder import ARCHIVE_SUFFIXES, CHART_SUFFIXES
 

@@ -88,7 +88,12 @@ class SongFiles(NamedTuple):
             found += [self.files[stem + suffix] for suffix in AUDIO_SUFFIXES if stem + suffix in self.files][:1]
         if self.chart is None or (found and found[0].name.lower().startswith("song.")):
             return found
-        named = (chart or self.parse_chart()).metadata.get("musicstream", "").lower()
+        try:
+            named = (chart or self.parse_chart()).metadata.get("musicstream", "").lower()
+        except ChartError:
+            if found:
+                return found
+            raise
         # Only names of files that were listed are found: a path never leads out of the folder.
         music = self.files.get(named) if named.endswith(AUDIO_SUFFIXES) and not _is_stem(named) else None
         return [*([music] if music else []), *found]
@@ -258,7 +263,7 @@ def check_target(target: PathLike) -> dict[str, File]:
 
     Raises:
         ChartError: there is something that :func:`write_song` does not overwrite: something else than a song, or a
-            chart of instruments that it would lose.
+            chart of instruments that it would lose, or of who knows what, as it cannot be read.
     """
     target = Path(target)
     if not target.exists():
@@ -290,7 +295,7 @@ def check_target(target: PathLike) -> dict[str, File]:
 
 
 def check_chart_target(target: PathLike) -> None:
-    """Raises :class:`ChartError` for a ``.chart`` or ``.mid`` with charts of instruments that are not written."""
+    """Raises :class:`ChartError` for a ``.chart`` or ``.mid`` with what would be lost, see :func:`check_target`."""
     target = Path(target)
     if target.is_file():
         _check_loss(target, song_files(target))

@@ -431,6 +431,9 @@ def test_music_stream_is_the_song_where_no_other_file_is(tmp_path, music_stream,
     assert find_stems(folder) == [*expected, folder / "guitar.ogg"]
     (folder / "song.ogg").write_bytes(b"song")
     assert find_stems(folder) == [folder / "song.ogg", folder / "guitar.ogg"]
+    (folder / "song.ogg").unlink()
+    (folder / "notes.chart").write_text("no chart")
+    assert find_stems(folder) == [folder / "guitar.ogg"]
 
 
 def test_unset_values_do_not_hide_the_charts_own(tmp_path):
