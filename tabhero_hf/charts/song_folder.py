@@ -435,10 +435,27 @@ def _move_into_place(building: Path, target: Path) -> None:
         building.rename(target)
         return
     aside = building.with_name(building.name + ".old")
-    target.rename(aside)
+    moves = [(target, aside), (building, target)]
+    inside = _stands_in(target)
+    if inside:  # who stands in it, stays in it: what is in it changes places
+        aside.mkdir()
+        moves = [(path, to / path.name) for whole, to in moves for path in whole.iterdir()]
+    moved = []
     try:
-        building.rename(target)
+        for path, to in moves:
+            path.rename(to)
+            moved.append((to, path))
     except BaseException:
-        aside.rename(target)
+        for to, path in reversed(moved):
+            to.rename(path)
+        if inside:
+            aside.rmdir()
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _stands_in(folder: Path) -> bool:
+    try:
+        return Path.cwd() == folder
+    except FileNotFoundError:  # it stands in one that is gone
+        return False

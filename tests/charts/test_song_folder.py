@@ -129,6 +129,30 @@ def test_failed_last_step_puts_the_old_song_back(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["Song"]
 
 
+def test_who_stands_in_a_song_that_is_written_stays_in_it(tmp_path, audio, monkeypatch):
+    folder = write_song(tmp_path / "Song", chart_of(), audio)
+    (folder / "extras").mkdir()
+    (folder / "extras" / "video.mp4").write_bytes(b"video")
+    monkeypatch.chdir(folder)
+    number = folder.stat().st_ino
+    write_song(".", chart_of(3), audio)
+    assert folder.stat().st_ino == number and len(read_song(".").chart.tracks[KEY].notes) == 3
+    assert sorted(content(folder)) == ["album.png", "extras/video.mp4", "notes.chart", "song.ini", "song.ogg"]
+    before, rename = content(folder), module.Path.rename
+
+    def fail_late(self, target):
+        if target == folder / "song.ini" and ".old" not in str(self):
+            raise OSError("disk full")
+        return rename(self, target)
+
+    monkeypatch.setattr(module.Path, "rename", fail_late)
+    with pytest.raises(OSError, match="disk full"):
+        write_song(".", chart_of(5), audio)
+    monkeypatch.undo()
+    assert content(folder) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["My Song.OGG", "Song"]
+
+
 def test_folder_that_is_no_song_is_not_overwritten(tmp_path):
     folder = tmp_path / "Holiday"
     folder.mkdir()
