@@ -85,11 +85,11 @@ def chart_song(
     source = song_files(song) if is_song(song) else None
     check_target(output)
     duration = audio_duration(stems)
-    known, unread = _read(song) if source else (None, None)
+    known, unread = _read(song) if source and source.chart else (None, None)
     own = known.chart if known and any(track.notes for track in known.chart.tracks.values()) else None
     kept = _own_tempo_map(own, duration) if own else {}
     if region is not None:
-        if unread and source.chart:
+        if unread:
             raise unread
         _check_region(song, own, region, duration)
         if own.left_out:
@@ -131,8 +131,7 @@ def chart_song(
         (instrument.name.lower(), difficulty.name.lower()): chart.to_seconds(instrument, difficulty)
         for instrument, difficulty in chart.tracks
     }
-    warning = str(unread) if unread and source.chart else None
-    return ChartedSong(folder, notes, duration, confidence, warning)
+    return ChartedSong(folder, notes, duration, confidence, unread and str(unread))
 
 
 def file_metadata(song: str | os.PathLike) -> dict[str, str]:
@@ -156,7 +155,7 @@ def _metadata_of_file(song: str | os.PathLike, output: str | os.PathLike) -> dic
 
 
 def _read(song: str | os.PathLike) -> tuple[Song | None, ChartError | None]:
-    """A song with a chart; where there is none, or one that cannot be read, what is wrong."""
+    """A song with a chart, or what is wrong with that."""
     try:
         return read_song(song), None
     except ChartError as error:

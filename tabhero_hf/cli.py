@@ -202,11 +202,8 @@ def _targets(songs: list[Path], output: Path, format: Format) -> list[Path]:
     for song, own in zip(songs, places, strict=True):
         stem = song.resolve().name if song.is_dir() else song.stem
         names = (f"{stem} ({number})" if number > 1 else stem for number in count(1))
-        target = next(
-            target
-            for target in (output / f"{name}{suffix}" for name in names)
-            if taken[place(target)] == (place(target) in own)
-        )
+        candidates = (output / f"{name}{suffix}" for name in names)
+        target = next(target for target in candidates if taken[place(target)] == (place(target) in own))
         taken[place(target)] += 1
         targets.append(target)
     return targets
@@ -329,8 +326,8 @@ def convert(
     Guitar, bass, rhythm and keys tracks are kept, five-fret and six-fret; drums and vocals are not, but lyrics are.
     """
     from .charts import ChartError, read_song, write_chart, write_midi, write_song
-    from .charts.ini import number, read_ini
-    from .charts.metadata import RULE_KEYS, midi_settings
+    from .charts.ini import read_ini
+    from .charts.metadata import midi_settings, misleading_settings
     from .charts.song_folder import CHART_SUFFIXES, check_chart_target
 
     try:
@@ -344,14 +341,7 @@ def convert(
                 typer.echo(f"warning: beside {target}, song.ini has to say {setting} = {value}", err=True)
         ini = target.parent / "song.ini"
         if target.suffix.lower() in CHART_SUFFIXES and ini.is_file():
-            values, is_midi = read_ini(ini), target.suffix.lower() == ".mid"
-            wrong = values.keys() & RULE_KEYS
-            # Where a chart needs them, that is told above.
-            needed = midi_settings(song.chart) if is_midi else {"delay": round(song.chart.offset * 1000)}
-            if (number(values, "delay") or 0) != 0 and number(values, "delay") != needed.get("delay"):
-                wrong |= {"delay"}
-            if is_midi and number(values, "multiplier_note") == 103:
-                wrong |= {"multiplier_note"}
+            wrong = misleading_settings(read_ini(ini), song.chart, midi=target.suffix.lower() == ".mid")
             for key in sorted(wrong):
                 typer.echo(f"warning: {key} in {ini} changes how {target} is read: take it out", err=True)
         writer = {".chart": write_chart, ".mid": write_midi}.get(target.suffix.lower())

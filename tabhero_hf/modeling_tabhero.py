@@ -1517,18 +1517,18 @@ class TabHeroForConditionalGeneration(TabHeroPreTrainedModel, TabHeroGenerationM
             what the model has no head for.
         """
         encoder, onsets, frets = self.model.encoder, [], []
-        for start in range(0, len(input_features), batch_size):
-            windows = slice(start, start + batch_size)
-            mask = None if attention_mask is None else attention_mask[windows].to(self.device)
-            with _in_eval_mode(self):
+        with _in_eval_mode(self):
+            for start in range(0, len(input_features), batch_size):
+                windows = slice(start, start + batch_size)
+                mask = None if attention_mask is None else attention_mask[windows].to(self.device)
                 states, mask = encoder.hear(input_features[windows].to(self.device), mask)
                 onset_logits, fret_logits = encoder.listen_for_charts(
                     states, mask, difficulty_ids.to(self.device), instrument_ids.to(self.device)
                 )
-            if onset_logits is not None:
-                onsets.append(onset_logits.float().sigmoid())
-            if fret_logits is not None:
-                frets.append(fret_logits.float().softmax(dim=-1).half())  # of a long song there are many
+                if onset_logits is not None:
+                    onsets.append(onset_logits.float().sigmoid())
+                if fret_logits is not None:
+                    frets.append(fret_logits.float().softmax(dim=-1).half())  # of a long song there are many
         return torch.cat(onsets, dim=1) if onsets else None, torch.cat(frets, dim=1) if frets else None
 
     @torch.no_grad()

@@ -97,6 +97,22 @@ def midi_settings(chart: Chart) -> dict[str, int]:
     return settings
 
 
+def misleading_settings(values: Mapping[str, str], chart: Chart, *, midi: bool) -> set[str]:
+    """The keys of a ``song.ini`` by which a bare chart beside it is read otherwise than it was written.
+
+    Args:
+        values: of the ``song.ini``.
+        chart: what is written; of a ``.mid``, :func:`midi_settings` tells what has to be there.
+        midi: whether it is a ``.mid``.
+    """
+    wrong = values.keys() & RULE_KEYS
+    if number(values, "delay") not in (None, 0, round(chart.offset * 1000)):
+        wrong |= {"delay"}
+    if midi and number(values, "multiplier_note") == 103:
+        wrong |= {"multiplier_note"}
+    return wrong
+
+
 def difficulty_estimate(chart: Chart, instrument: Instrument) -> int:
     """0-6 from the notes per second of the hardest track between its first and last note; -1 without one."""
     for difficulty in reversed(Difficulty):
